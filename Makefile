@@ -1,0 +1,38 @@
+# What people type. `make` alone says what there is.
+.DEFAULT_GOAL := help
+.PHONY: help bench test check engines test-engines lock setup
+SHELL := /bin/bash
+
+RECIPE ?= smollm2-135m-cpu
+PROFILE ?=
+ARGS ?=
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo "  e.g.  make bench RECIPE=mistral-small-4-nvfp4-eagle PROFILE=standard ARGS='--concurrency 1,4'"
+
+bench: setup ## Run a benchmark: RECIPE=name PROFILE=name ARGS='…' (default: the 135M model on this machine's CPU)
+	@.venv/bin/harness bench $(RECIPE) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+setup:
+	@scripts/setup.sh run
+
+test: ## Run the tests that need nothing but this checkout
+	@scripts/setup.sh dev
+	@.venv/bin/python -m pytest -m "not engines" $(ARGS)
+
+check: ## Lint, format and type check
+	@scripts/setup.sh dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+engines: ## Install real vLLM and SGLang for the CPU into .engines/ (about 13 GB)
+	@scripts/engines/install.sh
+
+test-engines: ## Measure real vLLM and SGLang servers (after make engines)
+	@scripts/setup.sh dev
+	@.venv/bin/python -m pytest -m engines --timeout 1200 $(ARGS)
+
+lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
+	@scripts/lock.sh

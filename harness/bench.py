@@ -1,0 +1,270 @@
+"""The one conductor: from an order to a stored result. It joins the rooms and does nothing that belongs in one of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from harness import __version__, clock
+from harness.engines import ENGINES
+from harness.errors import HarnessError, InvalidResult, MachineError
+from harness.hosts.local import LocalHost
+from harness.launch import preflight, server
+from harness.load import drive
+from harness.measure import metrics, speculation, stopping
+from harness.probe import hash_files
+from harness.recipe import load
+from harness.recipe.resolve import GridOverrides, resolve
+from harness.schema.job import Progress
+from harness.schema.machine import Machine
+from harness.schema.plan import Plan
+from harness.schema.recipe import Recipe
+from harness.schema.request import Record
+from harness.schema.result import CellResult, Finding, Result
+from harness.schema.run import Anchor, Trial
+from harness.schema.workload import Cell
+from harness.sense.sampler import Sampler
+from harness.session import Session
+from harness.store.folder import ResultFolder
+
+HASH_LIMIT_BYTES = 20 * 2**30  # larger models are named by their Hugging Face blobs: hashing 70 GB costs minutes
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants measured, and where: everything a plan follows from."""
+
+    recipe: Recipe
+    machine: Machine
+    overrides: Mapping[str, str]
+    profile: str | None
+    grid: GridOverrides
+    seed: int
+    url: str | None
+    api_key: str | None
+    environment: Mapping[str, str]
+    """Of the caller: what engines inherit is chosen from it."""
+
+    def plan(self, **more: str) -> Plan:
+        return resolve(
+            self.recipe,
+            self.machine,
+            overrides={**self.overrides, **more},
+            profile=self.profile,
+            grid=self.grid,
+            seed=self.seed,
+            url=self.url,
+        )
+
+
+class Now(msgspec.Struct, frozen=True, kw_only=True):
+    """A live reading, for display only."""
+
+    trial: int
+    trials: int
+    cell: str
+    done: int
+    total: int
+    tok_s: float | None
+    left_s: float | None
+
+
+class Observer(Protocol):
+    def say(self, text: str) -> None: ...
+    def now(self, now: Now) -> None: ...
+
+
+def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
+    """Launch, measure, store. Whatever ends it early, what was measured by then is in the folder.
+
+    Raises `MachineError`, `EngineError`, `StoreError`; invalid cells are in the result, see `exit_code`.
+    """
+    plan = _ready_plan(order, observer)
+    folder = ResultFolder.create(root, plan.recipe_name, order.recipe.text, plan)
+    observer.say(f"Results: {folder.path}")
+    run = Run(order, plan, folder, observer)
+    try:
+        with ExitStack() as stack:
+            running = stack.enter_context(_server(order, plan, folder.logs / "engine.log", observer)) if plan.launch else None
+            run.open(running)
+            run.measure(stack.enter_context(Sampler()))
+    except (KeyboardInterrupt, SystemExit):
+        folder.finish(run.result("interrupted"))
+        observer.say(f"Interrupted: {len(run.trials)} finished trials are kept in {folder.path}")
+        raise
+    except HarnessError:
+        folder.finish(run.result("failed"))
+        raise
+    result = run.result("complete")
+    folder.finish(result)
+    return folder.path, result
+
+
+def exit_code(result: Result) -> int:
+    """0 only if every cell is valid."""
+    sound = result.cells and all(cell.verdict == "valid" for cell in result.cells)
+    return 0 if sound else InvalidResult.exit_code
+
+
+@contextmanager
+def serving(order: Order, log: Path, observer: Observer) -> Iterator[tuple[Plan, server.Server]]:
+    """Only the server, for as long as the context lasts."""
+    plan = _ready_plan(order, observer)
+    with _server(order, plan, log, observer) as running:
+        yield plan, running
+
+
+def recipe_for_url(url: str, model: str | None) -> Recipe:
+    """A recipe for a server about which nothing is known but its address."""
+    name = url.split("://")[-1].strip("/").replace("/", "-").replace(":", "-")
+    text = msgspec.yaml.encode({"recipe_version": "2", "name": name, "model": model or "unknown", "runtime": "openai"}).decode()
+    return load.loads(text, path=url)
+
+
+def _ready_plan(order: Order, observer: Observer) -> Plan:
+    """The plan with everything it needs at hand: requirements met, port free. Raises `MachineError`."""
+    plan = order.plan()
+    if plan.launch is None:
+        return plan
+    preflight.check(plan.requires, order.machine, plan.recipe_name)
+    if not server.port_free(plan.host, plan.port):
+        if "port" in order.overrides:
+            raise MachineError(
+                f"port {plan.port} is taken{server.owner_of(plan.port)}", "end that program, or choose another with --set port=8123"
+            )
+        taken, plan = plan.port, order.plan(port=str(server.free_port(plan.host)))
+        observer.say(f"Port {taken} is taken, so the server gets {plan.port}")
+    return plan
+
+
+def _server(order: Order, plan: Plan, log: Path, observer: Observer):  # type: ignore[no-untyped-def]
+    assert plan.launch is not None
+    observer.say(f"Starting {plan.engine} with {plan.model} (log: {log})")
+    return server.serve(
+        plan.launch,
+        ENGINES[plan.engine],
+        url=plan.url,
+        served_model=plan.served_model,
+        host=LocalHost(),
+        log_path=log,
+        environment=order.environment,
+        on_step=lambda step, seconds: observer.say(f"  {step} after {seconds:.1f} s"),
+    )
+
+
+class Run:
+    """The trials of one run, as far as they have come, and the result that follows from them."""
+
+    def __init__(self, order: Order, plan: Plan, folder: ResultFolder, observer: Observer) -> None:
+        self.order, self.plan, self.folder, self.observer = order, plan, folder, observer
+        self.anchor = Anchor(wall=clock.utc_now().isoformat(timespec="milliseconds"), mono_ns=clock.now())
+        self.trials: list[Trial] = []
+        self.records: dict[int, list[Record]] = {}
+        self.cells: dict[str, CellResult] = {}
+        self.spent_s: dict[str, float] = {}
+        self.session: Session | None = None
+
+    def open(self, running: server.Server | None) -> None:
+        """Ask the server what it is, and learn how to count its tokens."""
+        self.session = Session.open(self.plan, running, self.order.api_key)
+        self.plan = self.session.plan
+        self.observer.say(f"Measuring {self.plan.served_model} on {self.session.facts.name} {self.session.facts.version or ''}".rstrip())
+
+    def measure(self, sampler: Sampler) -> None:
+        """Blocks of trials, each block visiting every unfinished cell in a new seeded order, until the stopping rule ends each cell."""
+        workload = self.plan.workload
+        open_cells = list(workload.cells)
+        block = 0
+        while open_cells:
+            order = list(open_cells)
+            if workload.profile.schedule is None:
+                random.Random(f"{workload.seed}/{block}").shuffle(order)
+            for cell in order:
+                if self._trial(cell, block, sampler):
+                    open_cells.remove(cell)
+            block += 1
+
+    def _trial(self, cell: Cell, block: int, sampler: Sampler) -> str | None:
+        """One trial, stored before anything else happens. Returns why the cell is done, or None."""
+        assert self.session is not None
+        index = len(self.trials)
+        job = self.session.job(cell, index)
+        before = self.session.counters()
+        start = clock.now()
+        report = drive.drive(
+            job, self.folder.trial_path(index), lambda progress: self._show(cell, progress, start), api_key=self.order.api_key
+        )
+        end = clock.now()
+        records = self.session.count(drive.read_records(self.folder.trial_path(index)))
+        trial = Trial(
+            index=index,
+            cell=cell.id,
+            block=block,
+            t_start_ns=start,
+            t_end_ns=end,
+            client=report,
+            counters_before=before,
+            counters_after=self.session.settled_counters(before, records),
+        )
+        self.trials.append(trial)
+        self.records[index] = records
+        self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + (end - start) / 1e9
+        self.folder.add_trial(trial, records, sampler.take())
+        reason = stopping.stop(self.plan.workload.profile, cell, self._of(cell), self.records, self.spent_s[cell.id])
+        self.cells[cell.id] = metrics.cell_result(cell, self._of(cell), self.records, stopped_by=reason or "interrupted")
+        self.folder.save(self.result("running"))
+        self.session.check_alive()
+        return reason
+
+    def _of(self, cell: Cell) -> list[Trial]:
+        return [trial for trial in self.trials if trial.cell == cell.id]
+
+    def _show(self, cell: Cell, progress: Progress, start: int) -> None:
+        self.observer.now(
+            Now(
+                trial=len(self.trials),
+                trials=len(self.plan.workload.cells) * self.plan.workload.profile.runs,
+                cell=cell.id,
+                done=progress.done,
+                total=progress.total,
+                tok_s=progress.reads / clock.since(start) if progress.reads else None,
+                left_s=self._left_s(),
+            )
+        )
+
+    def _left_s(self) -> float | None:
+        """From the trials so far: each unfinished cell's mean trial times the trials it has at least to come."""
+        if not self.trials:
+            return self.plan.estimate.seconds
+        mean = sum(self.spent_s.values()) / len(self.trials)
+        left = 0.0
+        for cell in self.plan.workload.cells:
+            done = len(self._of(cell))
+            each = self.spent_s[cell.id] / done if done else mean
+            left += each * max(0, self.plan.workload.profile.runs - done)
+        return left
+
+    def result(self, state: str) -> Result:
+        facts = self.session.facts if self.session else None
+        return Result(
+            id=self.folder.id,
+            state=state,
+            harness_version=__version__,
+            recipe_name=self.plan.recipe_name,
+            recipe_sha256=self.plan.recipe_sha256,
+            model=self.plan.model,
+            model_files=self._model_files(),
+            anchor=self.anchor,
+            finished=None if state == "running" else clock.utc_now().isoformat(timespec="milliseconds"),
+            machine=self.order.machine,
+            engine=facts,
+            trials=tuple(self.trials),
+            cells=tuple(self.cells[cell.id] for cell in self.plan.workload.cells if cell.id in self.cells),
+            skipped=self.plan.workload.skipped,
+            findings=self._findings(),
+            notes=self.plan.notes,
+        )

@@ -1,0 +1,131 @@
+"""The commands. Each one parses its options, calls one function below, and prints what comes back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from harness.cli import recipes, results, settings
+
+if TYPE_CHECKING:
+    from harness.schema.plan import Plan
+
+app = typer.Typer(
+    help="Measure LLM servers on a DGX Spark. Results stay on this machine.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+app.add_typer(recipes.app, name="recipes")
+app.add_typer(results.app, name="results")
+app.command("verify")(results.verify)
+
+RecipeName = Annotated[
+    Optional[str], typer.Argument(help=f"A recipe's name, or the path of its file.  [default: {settings.DEFAULT_RECIPE}]", show_default=False)
+]
+ProfileName = Annotated[Optional[str], typer.Option("--profile", help="What to measure: quick, standard, publish, tg128, … or the recipe's own.")]
+Set = Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a default of the recipe; may be repeated.")]
+Depth = Annotated[Optional[str], typer.Option("--depth", metavar="LIST", help="Context tokens before the prompt, such as 0,4096.")]
+Pp = Annotated[Optional[str], typer.Option("--pp", metavar="LIST", help="Prompt tokens.")]
+Tg = Annotated[Optional[str], typer.Option("--tg", metavar="LIST", help="Tokens to generate.")]
+Concurrency = Annotated[Optional[str], typer.Option("--concurrency", metavar="LIST", help="Requests in flight, such as 1,4,16.")]
+Runs = Annotated[Optional[int], typer.Option(min=1, help="Trials of each cell before it may stop.")]
+Requests = Annotated[Optional[int], typer.Option(min=1, help="Measured requests per trial.")]
+Seed = Annotated[int, typer.Option(help="Prompts and order follow from it.")]
+Url = Annotated[Optional[str], typer.Option(help="Measure a server that already runs, instead of starting one.")]
+Model = Annotated[Optional[str], typer.Option(help="With --url: the model's name there, if it serves more than one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False) -> None:
+    if show:
+        from harness import __version__
+
+        print(f"harness {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def bench(
+    recipe: RecipeName = None,
+    profile: ProfileName = None,
+    set_: Set = None,
+    depth: Depth = None,
+    pp: Pp = None,
+    tg: Tg = None,
+    concurrency: Concurrency = None,
+    runs: Runs = None,
+    requests: Requests = None,
+    seed: Seed = 0,
+    url: Url = None,
+    model: Model = None,
+    api_key_env: Annotated[Optional[str], typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")] = None,
+    results_dir: Annotated[Optional[Path], typer.Option("--results", help="Where results are stored.  [default: ./results]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; touches neither network nor disk.")] = False,
+    json: Json = False,
+) -> None:
+    """Launch a recipe's server, measure it, and store the result."""
+    order = settings.order(recipe, profile, set_, depth, pp, tg, concurrency, runs, requests, seed, url, model, api_key_env)
+    if dry_run:
+        _print_plan(order.plan(), json)
+        return
+    from harness import bench as conductor
+    from harness.cli.progress import Terminal, interruptible
+
+    with interruptible(), Terminal(quiet=json) as terminal:
+        path, result = conductor.bench(order, results_dir or settings.results_root(), terminal)
+    results.print_result(path, result, json)
+    sys.exit(conductor.exit_code(result))
+
+
+@app.command()
+def plan(
+    recipe: RecipeName = None,
+    profile: ProfileName = None,
+    set_: Set = None,
+    depth: Depth = None,
+    pp: Pp = None,
+    tg: Tg = None,
+    concurrency: Concurrency = None,
+    runs: Runs = None,
+    requests: Requests = None,
+    seed: Seed = 0,
+    url: Url = None,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Print what a run would do: the exact command, cells, and time. Starts nothing."""
+    _print_plan(settings.order(recipe, profile, set_, depth, pp, tg, concurrency, runs, requests, seed, url, model, None).plan(), json)
+
+
+@app.command()
+def serve(recipe: RecipeName = None, set_: Set = None) -> None:
+    """Start a recipe's server and keep it until Ctrl-C; measures nothing."""
+    order = settings.order(recipe, None, set_)
+    from harness import bench as conductor
+    from harness.cli.progress import Terminal, interruptible
+
+    with interruptible(), Terminal(quiet=False) as terminal, conductor.serving(order, terminal) as server:
+        terminal.say(f"{order.recipe.model} answers at {server.url}/v1 until Ctrl-C")
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            terminal.say("Stopping")
+
+
+def _print_plan(plan: Plan, json: bool) -> None:
+    if json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(plan), indent=2).decode())
+        return
+    from harness.report import plan_text
+
+    print(plan_text.render(plan, width=settings.width(), color=sys.stdout.isatty()))
+
+

@@ -1,0 +1,51 @@
+"""`harness recipes`: what recipes there are, and whether they are sound."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from harness.cli import settings
+
+app = typer.Typer(help="List, show and check recipes.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.command("list")
+def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+    """Every recipe that can be run by name."""
+    from harness.recipe import catalog, load
+
+    recipes = [load.load(path) for path in catalog.paths(settings.recipe_folders())]
+    if json:
+        import msgspec
+
+        print(msgspec.json.encode([{"name": r.name, "model": r.model, "runtime": r.runtime, "path": r.path} for r in recipes]).decode())
+        return
+    from harness.report import table
+
+    print(table.recipes(recipes, width=settings.width(), color=sys.stdout.isatty()))
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A recipe's name or path.")]) -> None:
+    """The recipe as it is written."""
+    print(settings.recipe(name).text, end="")
+
+
+@app.command()
+def lint(names: Annotated[Optional[list[str]], typer.Argument(help="Names or paths; all of them if none is given.")] = None) -> None:
+    """Read recipes and say what is wrong or risky in them."""
+    from harness.errors import RecipeError
+    from harness.recipe import catalog, lint, load
+
+    paths: list[Path] = [catalog.find(name, settings.recipe_folders()) for name in names] if names else catalog.paths(settings.recipe_folders())
+    findings = [finding for path in paths for finding in lint.lint(load.load(path))]
+    for finding in findings:
+        print(finding)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise RecipeError(f"{len(errors)} of {len(paths)} recipes' lines are wrong", "mend the lines marked error above")
+    print(f"{len(paths)} recipes read, {len(findings)} remarks")

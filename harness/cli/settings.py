@@ -1,0 +1,118 @@
+"""From words on the command line, and the environment, to an order for the conductor. The only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.bench import Order
+    from harness.schema.machine import Machine
+    from harness.schema.recipe import Recipe
+
+DEFAULT_RECIPE = "smollm2-135m-cpu"
+
+
+def width() -> int:
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def results_root() -> Path:
+    return Path(os.environ.get("HARNESS_RESULTS", "results"))
+
+
+def engines_home() -> Path:
+    """Where `make engines` puts engines and models."""
+    return Path(os.environ.get("HARNESS_ENGINES", ".engines")).absolute()
+
+
+def recipe_folders() -> list[Path]:
+    """Where recipes are looked up by name, the first hit wins: this project's, the user's, those that came with the package."""
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    package = Path(__file__).parent.parent
+    return [Path("recipes"), config / "spark-harness" / "recipes", package / "recipes", package.parent / "recipes"]
+
+
+def recipe(name: str) -> Recipe:
+    from harness.recipe import catalog, load
+
+    return load.load(catalog.find(name, recipe_folders()))
+
+
+def machine() -> Machine:
+    from harness.hosts.local import LocalHost
+    from harness.probe import probe
+
+    return probe(LocalHost(), engines_home=engines_home(), env=dict(os.environ))
+
+
+def order(
+    name: str | None,
+    profile: str | None,
+    set_: list[str] | None,
+    depth: str | None = None,
+    pp: str | None = None,
+    tg: str | None = None,
+    concurrency: str | None = None,
+    runs: int | None = None,
+    requests: int | None = None,
+    seed: int = 0,
+    url: str | None = None,
+    model: str | None = None,
+    api_key_env: str | None = None,
+) -> Order:
+    from harness import bench
+    from harness.recipe.resolve import GridOverrides
+
+    grid = GridOverrides(
+        depth=_numbers("--depth", depth),
+        pp=_numbers("--pp", pp),
+        tg=_numbers("--tg", tg),
+        concurrency=_numbers("--concurrency", concurrency),
+        runs=runs,
+        requests=requests,
+    )
+    chosen = bench.recipe_for_url(url, model) if url and name is None else recipe(name or DEFAULT_RECIPE)
+    return bench.Order(
+        recipe=chosen,
+        machine=machine(),
+        overrides=_pairs(set_ or []),
+        profile=profile,
+        grid=grid,
+        seed=seed,
+        url=url,
+        api_key=_key(api_key_env),
+        environment=dict(os.environ),
+    )
+
+
+def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text}: not a list of whole numbers", f"write it like {option} 1,4,16") from None
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {word}: not of the form KEY=VALUE", "write it like --set max_model_len=8192")
+        pairs[key] = value
+    return pairs
+
+
+def _key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    key = os.environ.get(variable)
+    if not key:
+        raise UsageError(f"--api-key-env {variable}: that variable is not set", f"export {variable}=…, then run it again")
+    return key

@@ -1,0 +1,66 @@
+"""Everything that can go wrong, as a tree; each class is one exit code.
+
+    HarnessError                 1  a fault of the harness itself, or one that has no better name
+    ├── UsageError               2  the command line is wrong
+    ├── RecipeError              3  a recipe or profile cannot be read, is wrong, or does not resolve
+    ├── MachineError             4  this machine lacks something the plan needs (GPU, Docker, an engine, memory, a free port)
+    ├── EngineError              5  the engine died, never became ready, or answers wrongly
+    ├── InvalidResult            6  the run ended, but at least one cell is not valid
+    ├── StoreError               7  results cannot be written or read
+    └── VerifyError              8  a stored result does not agree with its own raw data
+    (Ctrl-C ends with 130, SIGTERM with 143)
+
+An error is two lines: what is wrong and where, and the next step. `harness/cli` prints them; nobody below it prints.
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """`message` says what is wrong and where; `hint` is the next step, one sentence."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nHint: {self.hint}"
+
+
+class UsageError(HarnessError):
+    exit_code = 2
+
+
+class RecipeError(HarnessError):
+    exit_code = 3
+
+
+class MachineError(HarnessError):
+    exit_code = 4
+
+
+class EngineError(HarnessError):
+    exit_code = 5
+
+
+class InvalidResult(HarnessError):
+    exit_code = 6
+
+
+class StoreError(HarnessError):
+    exit_code = 7
+
+
+class VerifyError(HarnessError):
+    exit_code = 8
+
+
+def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str | None:
+    """The known word nearest to `word`, or None when nothing is near."""
+    from difflib import get_close_matches  # here because it is only wanted on the way to an error
+
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return near[0] if near else None

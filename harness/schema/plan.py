@@ -1,0 +1,69 @@
+"""What will be done, complete before anything is done. Printed by `harness plan`, stored as `plan.json`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.schema.workload import Workload
+
+PLAN_VERSION = 1
+
+
+class Mount(msgspec.Struct, frozen=True):
+    source: str
+    target: str
+    read_only: bool = False
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """How the server is started. `argv` is exact: the engine's own command for `process`, the whole `docker run …` for `docker`."""
+
+    executor: str
+    """`process` or `docker`."""
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    """Variables set for the engine, besides those every child inherits."""
+    cwd: str | None = None
+    image: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    container_name: str | None = None
+    ready_timeout_s: float = 1800.0
+    """First starts compile: 11 to 17 minutes have been seen on GB10."""
+    stop_grace_s: float = 20.0
+
+
+class TimeEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the run will take, and what that rests on."""
+
+    seconds: float
+    basis: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A pure function of recipe, machine and overrides."""
+
+    schema_version: int = PLAN_VERSION
+    recipe_name: str
+    recipe_path: str
+    recipe_sha256: str
+    engine: str
+    """A key of `harness.engines.ENGINES`."""
+    model: str
+    model_revision: str | None
+    served_model: str
+    """The name that requests carry."""
+    host: str
+    port: int
+    url: str
+    """Where the server answers: `http://127.0.0.1:8000`."""
+    launch: Launch | None
+    """None: the server at `url` already runs and is not ours."""
+    requires: tuple[str, ...]
+    """What the machine lacks nothing of: `gpu`, `docker`, `engine:vllm`, `port:8000`."""
+    context_limit: int | None
+    """The longest request the server will be started for, in tokens; None: not known before it runs."""
+    workload: Workload
+    overrides: dict[str, str]
+    notes: tuple[str, ...]
+    """What the plan changed in the recipe, and why, in sentences."""
+    estimate: TimeEstimate

@@ -1,0 +1,71 @@
+"""A recipe: which model runs on which engine with which flags. sparkrun's recipe v2, plus our optional `harness:` block.
+
+Format source: sparkrun 0.4.2's recipe v2 (see `docs/recipes.md`). Keys we do not act on are kept, so that nothing is lost on export.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from harness.schema.workload import Profile
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A figure somebody published for this very setup."""
+
+    metric: str
+    """A name of `docs/metrics.md`, such as `decode_tok_s` or `ttft_ms`."""
+    value: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    conditions: str = ""
+    source: str
+    date: str
+
+
+class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rough speeds, used only to say beforehand how long a run will take."""
+
+    decode_tok_s: float | None = None
+    prefill_tok_s: float | None = None
+    start_s: float | None = None
+
+
+class HarnessBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `harness:` block. Other tools ignore it."""
+
+    engine: str | None = None
+    """Overrides what `runtime` says: `embedded` runs llama.cpp from its Python wheel, on the CPU."""
+    profile: str | None = None
+    """The profile to use when none is asked for; a name from `profiles` here or a built-in one."""
+    profiles: dict[str, Profile] = {}
+    expect: Expect = Expect()
+    published: tuple[Published, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """A loaded recipe. `text` is the file verbatim; everything else is what it says."""
+
+    name: str
+    path: str
+    text: str
+    sha256: str
+    recipe_version: str
+    model: str
+    model_revision: str | None = None
+    runtime: str
+    container: str | None = None
+    min_nodes: int = 1
+    max_nodes: int | None = None
+    description: str = ""
+    metadata: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    env: dict[str, str] = {}
+    command: str | None = None
+    harness: HarnessBlock = HarnessBlock()
+    other: dict[str, Any] = {}
+    """Top-level keys of the format that the harness keeps but does not act on (mods, builder, executor_config …)."""

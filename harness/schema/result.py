@@ -1,0 +1,73 @@
+"""`result.json`: figures with their intervals and reasons, verdicts with their evidence, and everything needed to judge them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.schema.machine import Machine
+from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
+from harness.schema.workload import Cell, Skipped
+
+RESULT_VERSION = 1
+"""1 (0.1.0): first format."""
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One number. `value` None always comes with a `reason`; `low`/`high` are the 95 % interval."""
+
+    value: float | None
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    """Of what `basis` counts: requests or runs."""
+    basis: str = "requests"
+    reason: str | None = None
+    """Why there is no value, or no interval: `needs 53 more requests`."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a reader must know before using the numbers."""
+
+    code: str
+    severity: str
+    """`invalid` (the cell does not count), `unsteady` (kept, not publishable), `warning` or `note`."""
+    text: str
+
+
+class CellResult(msgspec.Struct, frozen=True, kw_only=True):
+    cell: Cell
+    verdict: str
+    """`valid`, `unsteady` or `invalid`: the worst of its findings."""
+    findings: tuple[Finding, ...]
+    trials: int
+    stopped_by: str
+    """What ended the repeats: `target`, `runs`, `max_runs`, `budget` or `interrupted`."""
+    sent: int
+    valid: int
+    excluded: dict[str, int]
+    """Requests that do not count, by reason; sent = valid + all of these."""
+    figures: dict[str, Figure]
+    """By the names of `harness.measure.metrics.METRICS`."""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    schema_version: int = RESULT_VERSION
+    id: str
+    state: str
+    """`running`, `complete`, `interrupted` or `failed`."""
+    harness_version: str
+    recipe_name: str
+    recipe_sha256: str
+    model: str
+    model_files: tuple[FileHash, ...] = ()
+    anchor: Anchor
+    finished: str | None = None
+    machine: Machine
+    engine: EngineFacts
+    trials: tuple[Trial, ...] = ()
+    cells: tuple[CellResult, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """About the run as a whole."""
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,71 @@
+"""Recomputes every figure of a stored result from its raw records and compares: a result must agree with its own raw data."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness import __version__
+from harness.errors import VerifyError
+from harness.measure import metrics
+from harness.schema.result import CellResult
+from harness.store import folder
+from harness.store.folder import Stored
+
+TOLERANCE = 1e-9  # relative: the same arithmetic on another machine may differ in the last bits
+
+
+def verify(path: Path) -> str:
+    """One sentence that says what was checked. Raises `VerifyError` naming the first differences, `StoreError` for unreadable files."""
+    stored = folder.read(path)
+    differences = list(_differences(stored))
+    if differences:
+        shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
+        raise VerifyError(f"{path}: {shown}", "the files were changed after the run, or written by another version: measure again")
+    figures = sum(len(cell.figures) for cell in stored.result.cells)
+    requests = sum(len(records) for records in stored.records.values())
+    other = "" if stored.result.harness_version == __version__ else f" (written by harness {stored.result.harness_version})"
+    return (
+        f"{path}: {figures} figures of {len(stored.result.cells)} cells recomputed from {requests} requests in "
+        f"{len(stored.result.trials)} trials: all agree{other}"
+    )
+
+
+def _differences(stored: Stored) -> Iterator[str]:
+    result, plan = stored.result, stored.plan
+    digest = hashlib.sha256(stored.recipe_text.encode()).hexdigest()
+    if not digest == result.recipe_sha256 == plan.recipe_sha256:
+        yield "recipe.yaml is not the recipe that was measured"
+    for trial in result.trials:
+        if trial.index not in stored.records:
+            yield f"trial {trial.index} has no records"
+    measured = {trial.cell for trial in result.trials}
+    known = {cell.cell.id for cell in result.cells}
+    yield from (f"cell {missing} was measured but has no figures" for missing in sorted(measured - known))
+    for cell in result.cells:
+        trials = [trial for trial in result.trials if trial.cell == cell.cell.id]
+        again = metrics.cell_result(cell.cell, trials, stored.records, stopped_by=cell.stopped_by)
+        yield from _cell_differences(cell, again)
+
+
+def _cell_differences(stored: CellResult, again: CellResult) -> Iterator[str]:
+    where = stored.cell.id
+    for name in ("verdict", "trials", "sent", "valid", "excluded"):
+        if getattr(stored, name) != getattr(again, name):
+            yield f"{where} {name}: stored {getattr(stored, name)}, recomputed {getattr(again, name)}"
+    for name in sorted(stored.figures.keys() | again.figures.keys()):
+        one, two = stored.figures.get(name), again.figures.get(name)
+        if one is None or two is None:
+            yield f"{where} {name}: {'not stored' if one is None else 'cannot be recomputed'}"
+            continue
+        for part in ("value", "low", "high"):
+            if not _same(getattr(one, part), getattr(two, part)):
+                yield f"{where} {name} {part}: stored {getattr(one, part)}, recomputed {getattr(two, part)}"
+
+
+def _same(one: float | None, two: float | None) -> bool:
+    if one is None or two is None:
+        return one is two
+    return math.isclose(one, two, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
