@@ -9,6 +9,6 @@ lock() { # OUTPUT INPUT... : the arguments after -- go to uv
   uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
     --upgrade --output-file "requirements/$out" "$@"
 }
-lock run.txt pyproject.toml <(echo hatchling)
+lock run.txt pyproject.toml <(printf "hatchling\neditables\n")
 lock cpu.txt --no-deps <(python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["cpu"], sep="\n")')
 lock dev.txt --constraint requirements/run.txt <(python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")')
