@@ -22,7 +22,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """`process` or `docker`."""
     argv: tuple[str, ...]
     env: dict[str, str]
-    """Variables set for the engine, besides those every child inherits."""
+    """Variables set for the engine, besides those every child inherits. A value that is nothing but `$NAME` or `${NAME}`
+    stands for the caller's variable of that name, looked up only when the server is started, so that no secret is in a plan."""
     cwd: str | None = None
     image: str | None = None
     mounts: tuple[Mount, ...] = ()

@@ -17,7 +17,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     metric: str
     """A name of `docs/metrics.md`, such as `decode_tok_s` or `ttft_ms`."""
-    value: float
+    value: float | None = None
+    """None where only a range was published: `low` and `high`."""
     unit: str
     low: float | None = None
     high: float | None = None

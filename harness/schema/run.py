@@ -27,6 +27,8 @@ class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
     """How far the wall clock moved against the monotonic one during the trial; kernel stamps are off by at most this."""
     stamps: str
     peak_in_flight: int
+    rtt_ns: int | None = None
+    """The shortest time that a TCP connection of this trial took to open: the network's part of TTFT. None: not measured."""
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):

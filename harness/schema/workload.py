@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+PERCENTILE_FLOORS: dict[float, int] = {50: 11, 90: 64, 95: 130, 99: 662, 99.9: 6636}
+"""Requests below which a percentile is not printed (MLPerf LoadGen's early stopping, confidence 0.99, t = 1)."""
+
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A grid depth × pp × tg × concurrency with its rule for how much to measure. All lengths in tokens."""
@@ -25,6 +28,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The highest percentile this profile has requests enough for: 50, 90, 95 or 99."""
     requests: int | None = None
     """Measured requests per trial; None: what `percentile` needs over `runs` trials, and at least two per slot."""
+    requests_per_slot: int | None = None
+    """Instead of `requests`: this many times the cell's concurrency (llama-benchy sends one per slot and run)."""
     runs: int = 5
     """Trials of each cell before the stopping rule may end it."""
     max_runs: int = 20

@@ -1,0 +1,34 @@
+"""Reading an engine's own command line, whatever wraps it (`docker run …`, `bash -c '…'`)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+
+def words(argv: Sequence[str]) -> list[str]:
+    """The words of a command, a shell's `-c` string taken apart."""
+    found: list[str] = []
+    for before, word in zip(("", *argv), argv, strict=False):
+        found += shlex.split(word) if before in {"-c", "-lc"} and " " in word else [word]
+    return found
+
+
+def value(argv: Sequence[str], *names: str) -> str | None:
+    """What follows one of `names` (`--flag value`, `--flag=value`, `--my_flag` for `--my-flag`); the last one counts."""
+    found = None
+    given = words(argv)
+    for word, following in zip(given, [*given[1:], None], strict=True):
+        flag, equals, inline = word.partition("=")
+        if _dashed(flag) in names:
+            found = inline if equals else following
+    return found
+
+
+def _dashed(flag: str) -> str:
+    return flag.replace("_", "-") if flag.startswith("--") else flag
+
+
+def whole(text: str | None) -> int | None:
+    """A positive whole number, or None for anything else (`auto`, `-1`)."""
+    return int(text) if text and text.isascii() and text.isdigit() and int(text) > 0 else None

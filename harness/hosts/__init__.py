@@ -1,0 +1,1 @@
+"""Where a command runs: this machine now, others over SSH later."""

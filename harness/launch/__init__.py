@@ -1,0 +1,1 @@
+"""How a server is started, watched until it answers, and stopped on every path."""

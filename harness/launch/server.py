@@ -1,0 +1,174 @@
+"""Starts a server, waits until it answers, and stops it on every path, with everything it started."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from harness import clock
+from harness.engines.base import Engine
+from harness.errors import EngineError, MachineError
+from harness.hosts.base import Host, Process
+from harness.hosts.local import LocalHost, free_port
+from harness.launch import logs, ready
+from harness.launch.environment import MARK, for_child
+from harness.launch.processes import Family
+from harness.schema.plan import Launch
+
+__all__ = ["Server", "died", "free_port", "owner_of", "port_free", "serve"]
+
+PORT_LIMIT_S = 5.0
+WAIT_POLL_S = 0.2
+
+
+class Server:
+    """A server that runs and has answered."""
+
+    def __init__(self, engine: Engine, url: str, host: Host, family: Family, process: Process, log_path: Path) -> None:
+        self.url = url
+        self.pid = process.pid
+        self.log_path = log_path
+        self.start_s: dict[str, float] = {}
+        """Seconds from launch to each step of `harness.launch.ready.STEPS`."""
+        self._engine = engine
+        self._host = host
+        self._family = family
+        self._process = process
+
+    def check(self) -> None:
+        """Raises `EngineError` when the server's process has ended: its exit code, the first error of its log and what it
+        means."""
+        self._family.look()
+        code = self._host.exit_code(self._process)
+        if code is not None:
+            raise died(self._engine, code, self.log_path)
+
+    def wait(self) -> None:
+        """Blocks while the server runs; it never returns, since a server that ends by itself is an `EngineError`."""
+        while True:
+            self.check()
+            clock.sleep(WAIT_POLL_S)
+
+
+@contextmanager
+def serve(
+    launch: Launch,
+    engine: Engine,
+    url: str,
+    served_model: str,
+    host: Host,
+    log_path: Path,
+    on_step: Callable[[str, float], None],
+    environment: Mapping[str, str],
+) -> Iterator[Server]:
+    """Runs the server for as long as the `with` block does.
+
+    `environment` is the harness's own, of which `launch.environment` hands down an allowed part. `on_step` gets each step's
+    name and the seconds since launch when it is reached. Raises `MachineError` when the port is taken or the program is
+    missing, `EngineError` when the server dies, is not ready in time, or cannot be ended; when the block has raised already,
+    that problem is a note on it.
+    """
+    place = urlsplit(url)
+    address, port = place.hostname or "127.0.0.1", place.port or 80
+    _require_port(host, address, port)
+    run = uuid.uuid4().hex
+    family = Family(host, f"{MARK}={run}")
+    try:
+        env = for_child(environment, launch.env, launch.argv[0], run)
+        process = family.root = host.spawn(launch.argv, env=env, cwd=launch.cwd, log=str(log_path))
+        server = Server(engine, url, host, family, process, log_path)
+        server.start_s |= ready.wait(url, engine, served_model, log_path, launch.ready_timeout_s, server.check, on_step)
+        yield server
+    except BaseException as error:
+        for problem in _stop(launch, host, family, address, port):
+            error.add_note(problem)
+        raise
+    problems = _stop(launch, host, family, address, port)
+    if problems:
+        raise EngineError(f"{engine.NAME} could not be stopped: {'; '.join(problems)}", "end it by hand before the next run")
+
+
+def died(engine: Engine, code: int, log: Path) -> EngineError:
+    """What to say of a server that ended with `code` (minus a signal's number when one ended it)."""
+    how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    found = engine.diagnose(logs.head(log))
+    if found:
+        return EngineError(f"{engine.NAME} ended with {how}: {found.line} ({found.meaning})", f"{found.advice}; its log: {log}")
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return EngineError(
+            f"{engine.NAME} was killed ({how}) and could not say why",
+            f"the kernel does that when memory runs out: look at `dmesg` and ask for less memory; its log: {log}",
+        )
+    return EngineError(
+        f"{engine.NAME} ended with {how}; last log line: {logs.last(log)}", f"its log names no error: read {log}"
+    )
+
+
+def port_free(address: str, port: int) -> bool:
+    """Whether a server could listen there, on this machine."""
+    return LocalHost().port_free(address, port)
+
+
+def owner_of(port: int) -> str:
+    """` by python (pid 4711)`, to go on with a sentence; empty where the owner cannot be seen."""
+    owner = LocalHost().port_owner(port)
+    return f" by {owner}" if owner else ""
+
+
+def _require_port(host: Host, address: str, port: int) -> None:
+    if not host.port_free(address, port):
+        owner = host.port_owner(port) or "another program"
+        raise MachineError(f"port {port} is taken by {owner}", "stop that program, or choose another port: --set port=…")
+
+
+def _stop(launch: Launch, host: Host, family: Family, address: str, port: int) -> list[str]:
+    """Ends everything; what it could not end. An interrupt cuts the current step short, never the ones after it."""
+    problems: list[str] = []
+
+    def kill() -> None:
+        problems.extend(f"{process.name} (pid {process.pid}) does not end" for process in family.kill())
+
+    def port_given_back() -> None:
+        if family.root is not None and not _until_free(host, address, port):
+            problems.append(f"{host.port_owner(port) or 'somebody'} still listens on port {port}")
+
+    def container() -> None:
+        problems.extend(_remove_container(launch, host))
+
+    def ask() -> None:
+        family.terminate(launch.stop_grace_s)
+
+    steps: tuple[Callable[[], None], ...] = (ask, container, kill, port_given_back)
+    interrupt: BaseException | None = None
+    for step in steps:
+        try:
+            step()
+        except (KeyboardInterrupt, SystemExit) as error:
+            interrupt = error
+    if interrupt:
+        raise interrupt
+    return problems
+
+
+def _remove_container(launch: Launch, host: Host) -> list[str]:
+    """A container outlives the `docker run` that started it."""
+    if launch.executor != "docker" or launch.container_name is None:
+        return []
+    docker = launch.argv[: launch.argv.index("run")]
+    done = host.run([*docker, "rm", "-f", launch.container_name], timeout_s=60.0)
+    if done.code == 0 or "No such container" in done.err:
+        return []
+    return [f"docker rm -f {launch.container_name}: {done.err.strip()}"]
+
+
+def _until_free(host: Host, address: str, port: int) -> bool:
+    start = clock.now()
+    while not host.port_free(address, port):
+        if clock.since(start) >= PORT_LIMIT_S:
+            return False
+        clock.sleep(0.05)
+    return True

@@ -1,0 +1,285 @@
+"""What is asked: chat messages of an exact length in the served model's tokens, made of real text, none like another.
+
+A prompt is `#` and nine digits that no other request of the run has, a passage of the corpus, and a task that suits the passage.
+
+- The digits come first, so two prompts share nothing but the chat template (and `#`), and no prefix cache helps. All prompts begin with
+  `#` and end with `.`, so whatever merges at the template's edges does so alike in all of them.
+- Passages follow from seed, trial and position, and are spread over the corpus; the digits follow from the run too. So two runs of one
+  plan read the same passages (speculation fares alike) under different digits (no cache of the first run serves the second).
+- The tasks ask for a long new answer of the passage's own kind, as people do: an explanation in plain words, a program. Repeating the
+  passage would flatter n-gram speculation, and mixed answers would blur the class.
+
+Passages longer than the corpus wrap round. Not covered: texts in other languages, images, tool calls, conversations of many turns.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from math import gcd
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import EngineError, RecipeError, did_you_mean
+from harness.load.tokens import Counter, Ruler
+from harness.schema.workload import Sampling
+
+CORPUS = Path(__file__).parent / "corpus"
+
+LEAST_PASSAGE = 8
+"""Tokens of corpus text that every prompt has at the least."""
+
+MOST_COUNTS = 48
+"""Calls of the counter after which a passage is given up; 3 or 4 are usual, and each narrows the search."""
+
+PASSAGES = 8
+"""Passages tried for one prompt before giving up: at some, no end has exactly the asked number of tokens."""
+
+SALTS = 10**9
+SALT_STEP = 618_033_989  # the golden section of SALTS, and coprime to it: successive salts differ from their first digit on
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt class."""
+
+    file: str
+    start: str
+    """A passage may begin after each match of this pattern."""
+    opening: str
+    closing: str
+    task: str
+    context_end: str
+
+
+KINDS = {
+    "prose": Kind(
+        file="prose.txt",
+        start=r"\n\n",
+        opening="",
+        closing="",
+        task="Explain in plain words, point by point, what this text says and why it matters.",
+        context_end="This is the end of the text.",
+    ),
+    "code": Kind(
+        file="code.txt",
+        start=r"\n\n(?=\S)",
+        opening="```c\n",
+        closing="\n```",
+        task="Write a complete C program that tests this code. Answer with code only.",
+        context_end="This is the end of the code.",
+    ),
+}
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What prompts follow from, besides their length: equal sources give equal bytes."""
+
+    prompt_class: str
+    """A key of `KINDS`."""
+    seed: int
+    trial: int
+    run: str
+    """Different for every run, so that no two runs send the same prompt."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    role: str
+    content: str
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    messages: tuple[Message, ...]
+    salt: str
+    """Unique per request: for engines that take a cache salt."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """For `tokens.Measured`."""
+        return tuple(message.content for message in self.messages)
+
+
+class Primed(msgspec.Struct, frozen=True):
+    """Two requests for a prefix-cache test, to be sent in this order: `prime` loads the context, `ask` is the same context with the prompt
+    that is measured."""
+
+    prime: Prompt
+    ask: Prompt
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One message around a passage of any length."""
+
+    corpus: str
+    start: int
+    head: str
+    tail: str
+
+    def passage(self, length: int) -> str:
+        end = self.start + length
+        text = self.corpus if end <= len(self.corpus) else self.corpus * (1 + end // len(self.corpus))
+        return text[self.start : end]
+
+    def text(self, length: int) -> str:
+        """The message with `length` characters of the corpus."""
+        return f"{self.head}{self.passage(length).rstrip()}{self.tail}"
+
+    def word_end(self, length: int) -> int:
+        """The first length from `length` on at which a word ends; `length` itself where none is near."""
+        near = re.search(r"(?<=\S)(?=\s)", self.passage(length + 40)[max(0, length - 1) :])
+        return max(0, length - 1) + near.start() if near else length
+
+
+def build(ruler: Ruler, source: Source, *, tokens: int, number: int) -> list[Prompt]:
+    """`number` prompts of one user message; with the chat template each is exactly `tokens` tokens (`usage.prompt_tokens`).
+
+    Raises `RecipeError` when `tokens` is too few or the class is unknown, `EngineError` when the counter allows no such text.
+    """
+    overhead = ruler.overhead(1)
+    frames = [_frame(source, index) for index in range(number)]
+    texts = _fitted(ruler.count, frames, tokens - overhead, f"a prompt of {tokens} tokens", overhead)
+    return [Prompt((Message("user", text),), _salt(source, index)) for index, text in enumerate(texts)]
+
+
+def primed(ruler: Ruler, source: Source, *, depth: int, tokens: int, number: int) -> list[Primed]:
+    """`number` pairs whose system message is exactly `depth` tokens of context; each `ask` is exactly `depth + tokens` tokens
+    (`usage.prompt_tokens`), the chat template being part of `tokens`. The context is the same text in both requests of a pair.
+
+    Raises as `build` does.
+    """
+    overhead = ruler.overhead(2)
+    contexts = [_frame(source, 2 * index, context=True) for index in range(number)]
+    asks = [_frame(source, 2 * index + 1) for index in range(number)]
+    systems = _fitted(ruler.count, contexts, depth, f"a context of {depth} tokens", 0)
+    users = _fitted(ruler.count, asks, tokens - overhead, f"a prompt of {tokens} tokens", overhead)
+    pairs = []
+    for index, (system, user) in enumerate(zip(systems, users, strict=True)):
+        salt, context = _salt(source, 2 * index), Message("system", system)
+        prime = Prompt((context, Message("user", "Reply with OK.")), salt)
+        pairs.append(Primed(prime, Prompt((context, Message("user", user)), salt)))
+    return pairs
+
+
+def probes(source: Source, *, context: bool = False) -> list[Prompt]:
+    """Two prompts of different lengths (below 1,000 tokens), whose usage tells what the chat template adds: see `tokens.exact`.
+
+    With `context` they have a system message, as the prompts of `primed`.
+    """
+    made = []
+    for index, length in enumerate((300, 2000)):
+        frame = _frame(source, 2 * index + 1)
+        messages = [Message("user", frame.text(frame.word_end(length)))]
+        if context:
+            before = _frame(source, 2 * index, context=True)
+            messages.insert(0, Message("system", before.text(before.word_end(200))))
+        made.append(Prompt(tuple(messages), _salt(source, 2 * index + 1)))
+    return made
+
+
+def body(messages: Sequence[Message], *, model: str, tokens: int, sampling: Sampling, fields: Mapping[str, object]) -> str:
+    """The JSON of a streamed chat completion. `fields` are the engine's own: they replace ours, objects in them are merged."""
+    made: dict[str, object] = {
+        "model": model,
+        "messages": list(messages),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+    }
+    for name, value in fields.items():
+        ours = made.get(name)
+        made[name] = {**ours, **value} if isinstance(ours, dict) and isinstance(value, Mapping) else value
+    return msgspec.json.encode(made).decode()
+
+
+@cache
+def corpus(prompt_class: str) -> str:
+    """The text of a prompt class: ASCII. Raises `RecipeError` for an unknown one."""
+    if prompt_class not in KINDS:
+        near = did_you_mean(prompt_class, list(KINDS))
+        hint = f"did you mean {near!r}?" if near else f"choose one of {', '.join(KINDS)}"
+        raise RecipeError(f"there is no prompt class {prompt_class!r}", hint)
+    return (CORPUS / KINDS[prompt_class].file).read_text(encoding="ascii")
+
+
+@cache
+def _starts(prompt_class: str) -> tuple[int, ...]:
+    return tuple(match.end() for match in re.finditer(KINDS[prompt_class].start, corpus(prompt_class)))
+
+
+def _frame(source: Source, index: int, *, context: bool = False) -> Frame:
+    text = corpus(source.prompt_class)
+    kind = KINDS[source.prompt_class]
+    starts = _starts(source.prompt_class)
+    step = round(len(starts) * 0.618)
+    while gcd(step, len(starts)) != 1:
+        step += 1
+    first = random.Random(f"passages/{source.seed}/{source.trial}").randrange(len(starts))
+    return Frame(
+        corpus=text,
+        start=starts[(first + index * step) % len(starts)],
+        head=f"#{_salt(source, index)}\n\n{kind.opening}",
+        tail=f"{kind.closing}\n\n{kind.context_end if context else kind.task}",
+    )
+
+
+def _salt(source: Source, index: int) -> str:
+    first = random.Random(f"salts/{source.seed}/{source.trial}/{source.run}").randrange(SALTS)
+    return f"{(first + index * SALT_STEP) % SALTS:09d}"
+
+
+def _fitted(count: Counter, frames: Sequence[Frame], target: int, what: str, overhead: int) -> list[str]:
+    """Each frame's message with as much text as makes it `target` tokens."""
+    if not frames:
+        return []
+    floor = count(frames[0].text(0))
+    if target < floor + LEAST_PASSAGE:
+        raise RecipeError(
+            f"{what} cannot be made: the chat template takes {overhead}, the unique beginning and the task {floor}",
+            f"ask for at least {overhead + floor + LEAST_PASSAGE} tokens",
+        )
+    sample = frames[0].passage(8000)
+    rate = len(sample) / max(1, count(sample))
+    return [_fit(count, frame, target, floor, rate, what) for frame in frames]
+
+
+def _fit(count: Counter, frame: Frame, target: int, floor: int, rate: float, what: str) -> str:
+    for nudge in range(PASSAGES):
+        start = frame.word_end(0) if nudge else 0
+        frame = msgspec.structs.replace(frame, start=(frame.start + start) % len(frame.corpus))
+        text = _search(count, frame.text, frame.word_end, target, floor, rate)
+        if text is not None:
+            return text
+    raise EngineError(
+        f"{what} cannot be made: the server's tokenizer gave no text of {target} tokens in {PASSAGES} passages",
+        "its counts do not follow the text: check that /tokenize is of the model that is served",
+    )
+
+
+def _search(
+    count: Counter, text: Callable[[int], str], word_end: Callable[[int], int], target: int, floor: int, rate: float
+) -> str | None:
+    """A text of exactly `target` tokens, or None. Each count narrows the interval between a length that is too short and one that is too
+    long, so it ends; ends of words are tried before cuts within them."""
+    low, high = 0, round(64 * rate * target) + 1000  # the upper end only keeps a nonsensical counter from asking for gigabytes
+    length = round((target - floor) * rate)
+    for turn in range(MOST_COUNTS):
+        if high - low < 2:
+            return None
+        near = word_end(length)
+        length = near if low < near < high else min(max(length, low + 1), high - 1)
+        made = text(length)
+        counted = count(made)
+        if counted == target:
+            return made
+        if counted < target:
+            low = length
+        else:
+            high = length
+        own = length / (counted - floor) if counted > floor else rate
+        length = (low + high) // 2 if turn > 12 else length + round((target - counted) * own)
+    return None

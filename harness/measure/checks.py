@@ -1,0 +1,172 @@
+"""What a reader must know before using a cell's figures: requests that do not count, the client's own error, drift, merged stamps.
+
+What the engine says of itself is held against the records in `crosscheck`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from harness.measure.runs import Request, Run
+from harness.measure.stats import Estimate, mean, mser5, trend
+from harness.measure.throughput import counted_by_event, in_steady_window
+from harness.schema.result import Finding
+from harness.schema.workload import Cell
+
+EXCLUDED_LIMIT = 0.005
+LAG_FLOOR_NS = 1_000_000
+LAG_SHARE = 0.01
+TOKEN_TOLERANCE = 0.02
+DRIFT_LIMIT = 0.02
+DRIFT_CONFIDENCE = 0.99
+"""Stricter than the intervals of figures: every cell of a grid is asked, and a false alarm costs the cell."""
+DRIFT_REQUESTS, DRIFT_RUNS, TREND_RUNS = 5, 3, 5
+FEW_READS = 0.5
+
+MEANING = {
+    "no_usage": "the number of generated tokens is not known",
+    "wrong_length": "the answer does not have exactly the asked number of tokens",
+    "finish_reason": "the answer did not end because of its length",
+    "no_tokens": "no event carried a token",
+    "prompt_length": "the server counted another prompt length than the cell's",
+}
+
+
+def findings(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
+    yield from _requests(runs)
+    yield from _client(cell, runs)
+    yield from _tokens(runs)
+    yield from _reads(runs)
+    yield from _steadiness(cell, runs)
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """`valid`, `unsteady` or `invalid`: the worst of them."""
+    severities = {finding.severity for finding in findings}
+    return next((worst for worst in ("invalid", "unsteady") if worst in severities), "valid")
+
+
+def _requests(runs: Sequence[Run]) -> Iterator[Finding]:
+    measured = [request for run in runs for request in run.measured]
+    out = [request for request in measured if request.excluded is not None]
+    if len(out) == len(measured):
+        yield Finding(code="no_valid_requests", severity="invalid", text=f"none of {len(measured)} requests counts")
+    severity = "invalid" if len(out) > EXCLUDED_LIMIT * len(measured) else "warning"
+    for reason, count in sorted(Counter(request.excluded or "" for request in out).items()):
+        first = next(request.record for request in out if request.excluded == reason)
+        detail = MEANING.get(reason) or first.error_detail[:120] or f"HTTP status {first.status}"
+        text = f"{count} of {len(measured)} requests do not count, {reason}: {detail} (first: request {first.index})"
+        yield Finding(code=reason, severity=severity, text=text)
+    before = [request for run in runs for request in run.requests if not request.measured and request.record.error is not None]
+    if before:
+        kinds = ", ".join(f"{count} {phase}" for phase, count in sorted(Counter(r.record.phase for r in before).items()))
+        text = f"requests before the measured ones failed ({kinds}), first: {before[0].record.error}"
+        yield Finding(code="preparation_failed", severity="warning", text=text)
+
+
+def tolerated_lag_ns(runs: Sequence[Run]) -> float:
+    """What the client may err by: 1 ms, or 1 % of the median TTFT where that is more."""
+    ttft = [request.timing.ttft_ns for run in runs for request in run.valid if request.timing.ttft_ns is not None]
+    return max(LAG_FLOOR_NS, LAG_SHARE * float(np.median(ttft)) if ttft else 0.0)
+
+
+def _client(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
+    limit = tolerated_lag_ns(runs)
+    late = max(runs, key=lambda run: run.trial.client.send_lag_p99_ns, default=None)
+    if late is not None and late.trial.client.send_lag_p99_ns > limit:
+        text = (
+            f"in trial {late.trial.index} requests left late: p99 {late.trial.client.send_lag_p99_ns / 1e6:.2f} ms, "
+            f"tolerated {limit / 1e6:.2f} ms; the client was too slow"
+        )
+        yield Finding(code="client_lag", severity="invalid", text=text)
+    for run in runs:
+        client, loop = run.trial.client, [request for request in run.requests if request.record.phase != "prime"]
+        wanted = min(cell.concurrency, len(loop))
+        if client.peak_in_flight < wanted and all(request.record.error is None for request in loop):
+            text = f"trial {run.trial.index} never had more than {client.peak_in_flight} of {wanted} requests in flight"
+            yield Finding(code="connection_cap", severity="invalid", text=text)
+        if client.stamps == "kernel" and abs(client.clock_step_ns) > limit:
+            text = f"the wall clock was moved by {client.clock_step_ns / 1e6:.2f} ms in trial {run.trial.index}, and the kernel's stamps with it"
+            yield Finding(code="clock_step", severity="invalid", text=text)
+
+
+def _tokens(runs: Sequence[Run]) -> Iterator[Finding]:
+    valid = [request for run in runs for request in run.valid]
+    both = [
+        r for r in valid if r.record.retokenized is not None and r.record.usage and r.record.usage.completion_tokens is not None
+    ]
+    said = sum(request.timing.tokens or 0 for request in both)
+    again = sum(request.record.retokenized or 0 for request in both)
+    if said and abs(again - said) > TOKEN_TOLERANCE * said:
+        text = f"the server counted {said} tokens, the tokenizer finds {again} in its text ({again / said - 1:+.1%})"
+        yield Finding(code="retokenized", severity="warning", text=text)
+    odd = [request for request in valid if _event_sum(request) not in (0, request.timing.tokens)]
+    if odd:
+        first = odd[0]
+        text = (
+            f"in {len(odd)} of {len(valid)} requests the events' token counts do not add up to the total "
+            f"(first: request {first.record.index}, {_event_sum(first)} of {first.timing.tokens})"
+        )
+        yield Finding(code="event_counts", severity="warning", text=text)
+    if valid and not all(counted_by_event(run) for run in runs):
+        text = "not all events carry token counts, so the steady output rate counts whole answers by their end"
+        yield Finding(code="steady_by_requests", severity="note", text=text)
+
+
+def _reads(runs: Sequence[Run]) -> Iterator[Finding]:
+    valid = [request for run in runs for request in run.valid]
+    events, reads = sum(len(request.record.events) for request in valid), sum(request.record.reads for request in valid)
+    if reads < FEW_READS * events:
+        text = (
+            f"{reads} reads brought {events} events: several events share one time stamp, so event gaps are not to be trusted"
+        )
+        yield Finding(code="merged_stamps", severity="warning", text=text)
+
+
+def _steadiness(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
+    """Whether requests got slower or faster, within the runs and from run to run. The run is the unit: its requests are not independent."""
+    series = [[float(r.timing.e2e_ns) for r in in_steady_window(run, cell.concurrency)] for run in runs]
+    series = [values for values in series if len(values) >= DRIFT_REQUESTS]
+    if len(series) < DRIFT_RUNS:
+        text = f"whether speed was steady is not tested: that needs {DRIFT_RUNS} runs with {DRIFT_REQUESTS} requests in the steady window"
+        yield Finding(code="steadiness_untested", severity="note", text=text)
+        return
+    whole = _mean_trend(series)
+    if _drifts(whole):
+        rest = _mean_trend([values[mser5(values) :] for values in series])
+        if _drifts(rest):
+            yield Finding(code="never_flat", severity="unsteady", text=f"request time changes within runs by {_change(rest)}")
+        else:
+            text = f"request time changes by {_change(whole)} until the runs become flat: the warm-up was too short"
+            yield Finding(code="warm_up_short", severity="warning", text=text)
+    if len(series) >= TREND_RUNS:
+        across = trend([sum(values) / len(values) for values in series], DRIFT_CONFIDENCE)
+        if _drifts(across):
+            yield Finding(
+                code="drifting",
+                severity="unsteady",
+                text=f"request time changes from the first run to the last by {_change(across)}",
+            )
+
+
+def _mean_trend(series: Sequence[Sequence[float]]) -> Estimate:
+    slopes = [slope for values in series if (slope := trend(values).value) is not None]
+    return mean(slopes, DRIFT_CONFIDENCE)
+
+
+def _drifts(change: Estimate) -> bool:
+    """At least 2 %, and the 99 % interval excludes 0."""
+    if change.value is None or change.low is None or change.high is None:
+        return False
+    return abs(change.value) >= DRIFT_LIMIT and (change.low > 0 or change.high < 0)
+
+
+def _change(change: Estimate) -> str:
+    return f"{change.value:+.1%} (99 % interval {change.low:+.1%} to {change.high:+.1%})"
+
+
+def _event_sum(request: Request) -> int:
+    return sum(event.tokens or 0 for event in request.record.events)

@@ -1,0 +1,75 @@
+"""A trial with its records worked out: what every other module here computes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from harness.measure.latency import Timing, excluded, timing
+from harness.schema.request import Record
+from harness.schema.run import Trial
+from harness.schema.workload import Cell
+
+CACHE_LIMIT = 0.01
+"""Share of prompt tokens from the prefix cache above which a cell without prefix caching does not count."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    record: Record
+    timing: Timing
+    excluded: str | None
+
+    @property
+    def measured(self) -> bool:
+        return self.record.phase == "measure"
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One trial of a cell: the unit of replication."""
+
+    trial: Trial
+    requests: tuple[Request, ...]
+
+    @property
+    def measured(self) -> list[Request]:
+        return [request for request in self.requests if request.measured]
+
+    @property
+    def valid(self) -> list[Request]:
+        """Measured, and nothing excludes them."""
+        return [request for request in self.requests if request.measured and request.excluded is None]
+
+    def delta(self, *names: str) -> tuple[float, ...] | None:
+        """How far these counters of the engine moved; None when it lacks one of them."""
+        before, after = self.trial.counters_before, self.trial.counters_after
+        if any(name not in before or name not in after for name in names):
+            return None
+        return tuple(after[name] - before[name] for name in names)
+
+
+def runs_of(cell: Cell, trials: Sequence[Trial], records_by_trial: Mapping[int, Sequence[Record]]) -> list[Run]:
+    """In the order of the trials; a trial whose records are missing has no requests."""
+    return [_run(cell, trial, records_by_trial.get(trial.index, ())) for trial in trials]
+
+
+def _run(cell: Cell, trial: Trial, records: Sequence[Record]) -> Run:
+    run = Run(trial, ())
+    hits = cache_share([run])
+    uncached = 0 if not cell.prefix_caching and hits is not None and hits <= CACHE_LIMIT else None
+    requests = []
+    for record in sorted(records, key=lambda record: (record.t_send_ns, record.index)):
+        times = timing(record, rtt_ns=trial.client.rtt_ns, cached_if_unsaid=uncached)
+        requests.append(Request(record, times, excluded(record, times, cell)))
+    return Run(trial, tuple(requests))
+
+
+def cache_share(runs: Sequence[Run]) -> float | None:
+    """Prompt tokens answered from the prefix cache, as a share of all, by the engine's counters; None when it has none."""
+    hits = prompts = 0.0
+    for run in runs:
+        if (moved := run.delta("cached_tokens", "cache_queries_tokens")) is not None:
+            hits, prompts = hits + moved[0], prompts + moved[1]
+        elif (moved := run.delta("cached_tokens", "prompt_tokens")) is not None:  # those do not include the cached ones
+            hits, prompts = hits + moved[0], prompts + moved[0] + moved[1]
+    return hits / prompts if prompts > 0 else None

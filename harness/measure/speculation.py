@@ -1,0 +1,76 @@
+"""Speculative decoding: how many tokens a verify step gave, by whose account, and whether acceptance was faked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from harness.measure.runs import Run
+from harness.measure.stats import Estimate, ratio_of_sums
+from harness.schema.result import Finding
+
+SYNTHETIC = (
+    r"\brejection[_-]sample[_-]method\b\W{1,8}synthetic\b",  # vLLM, in --speculative-config
+    r"\bsynthetic[_-]acceptance[_-](?:rates?|length)\b",
+)
+SIMULATED = r"\b(?:SGLANG_)?SIMULATE_ACC_LEN\b\W{1,8}?(?P<length>-?\d+(?:\.\d+)?)"
+"""SGLang's variable; 0 and below mean off."""
+
+
+def acceptance_length(runs: Sequence[Run]) -> Estimate:
+    """L = 1 + ΣΔaccepted / ΣΔdrafts over the runs, by the engine's counters."""
+    moved = [delta for run in runs if (delta := run.delta("spec_accepted_tokens", "spec_drafts")) is not None and delta[1] > 0]
+    if not moved:
+        return Estimate(reason="the engine counted no drafts")
+    return ratio_of_sums([accepted + drafts for accepted, drafts in moved], [drafts for _, drafts in moved])
+
+
+def run_acceptance_length(run: Run) -> float | None:
+    return acceptance_length([run]).value
+
+
+def tokens_per_event(runs: Sequence[Run]) -> Estimate:
+    """Tokens per token-bearing event over requests that count: a cross-check of L where every verify step is sent at once."""
+    tokens = [float(sum(request.timing.tokens or 0 for request in run.valid)) for run in runs]
+    events = [float(sum(request.timing.token_events for request in run.valid)) for run in runs]
+    return ratio_of_sums(tokens, events)
+
+
+def acceptance_length_timings(runs: Sequence[Run]) -> Estimate:
+    """Tokens per decoding step from llama.cpp's own account of each request.
+
+    It names accepted tokens, not steps; each step gives one token besides the accepted ones, so N - 1 = steps + accepted.
+    """
+    tokens, steps = [], []
+    for run in runs:
+        told = [request.record.timings for request in run.valid if request.record.timings is not None]
+        drafted = [timings for timings in told if timings.draft_tokens]
+        if drafted:
+            tokens.append(float(sum(timings.decode_tokens - 1 for timings in told)))
+            steps.append(float(sum(timings.decode_tokens - 1 - (timings.accepted_tokens or 0) for timings in told)))
+    if not tokens:
+        return Estimate(reason="the server told of no drafts with its answers")
+    return ratio_of_sums(tokens, steps)
+
+
+def synthetic_acceptance(argv: Sequence[str], env: Mapping[str, str]) -> Finding | None:
+    """A finding when the server was told to fake acceptance: its speed is then no model's speed.
+
+    The command line is searched as text, so that a switch inside JSON, `docker run -e` or `bash -c` is found too.
+    """
+    text = " ".join([*argv, *(f"{name}={value}" for name, value in env.items())])
+    for pattern in SYNTHETIC:
+        if match := re.search(pattern, text, re.IGNORECASE):
+            return _faked(match[0])
+    for match in re.finditer(SIMULATED, text):
+        if float(match["length"]) > 0:
+            return _faked(match[0])
+    return None
+
+
+def _faked(switch: str) -> Finding:
+    return Finding(
+        code="synthetic_acceptance",
+        severity="invalid",
+        text=f"the server was started with {switch}: speculative acceptance is faked, so these are not a model's speeds",
+    )

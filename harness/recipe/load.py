@@ -1,0 +1,238 @@
+"""Recipe files → `Recipe`. Every error says file and line, what is wrong, and the next step."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from harness.errors import RecipeError, did_you_mean
+from harness.recipe import dialects
+from harness.recipe.document import MAX_BYTES, Document, Where
+from harness.schema.recipe import Expect, HarnessBlock, Published, Recipe
+from harness.schema.workload import PERCENTILE_FLOORS, Profile
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+}
+_WORDS["null"] = "nothing"
+_PYTHON: dict[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+}
+_PYTHON[type(None)] = "nothing"
+_JSON: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "object": dict}
+_HINTS = {"a list": "write it in brackets: [ … ]", "a mapping": "write it as indented 'key: value' lines"}
+_QUOTABLE = ("a whole number", "a number", "true or false")
+
+
+def load(path: Path) -> Recipe:
+    """Raises `RecipeError` when the file cannot be read or is not a recipe."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}", "check the path and its permissions") from None
+    try:
+        return loads(data.decode(), str(path))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise RecipeError(f"{path}:{line}: not UTF-8 text", "save the file as UTF-8") from None
+
+
+def loads(text: str, path: str) -> Recipe:
+    """A recipe from its text; `path` is for messages, and names the recipe where it does not name itself."""
+    document = Document(text, path)
+    data = document.value
+    if data is None:
+        raise RecipeError(f"{path}: the file is empty", "a recipe needs at least 'model:' and 'command:'")
+    if not isinstance(data, dict):
+        raise document.error(
+            (), "not a recipe: the top level is not a mapping", "begin with 'recipe_version: \"2\"' and 'model: …'"
+        )
+    dialects.check_keys(document, data)
+    for key in data:
+        _check_kind(document, key, data[key])
+    if not data.get("model"):
+        raise document.error(("model",), "the recipe has no model", "add 'model: <Hugging Face id or path>'")
+    v2 = dialects.migrate(data)
+    low, high = v2.get("min_nodes") or 1, v2.get("max_nodes")
+    if low < 1 or (high is not None and high < low):
+        raise document.error(
+            ("max_nodes",), f"min_nodes {low} and max_nodes {high} leave no number of machines", "mend one of them"
+        )
+    metadata = v2.get("metadata") or {}
+    return Recipe(
+        name=slug(v2.get("name") or Path(path).stem),
+        path=path,
+        text=text,
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        recipe_version=str(v2.get("recipe_version") or "2"),
+        model=v2["model"],
+        model_revision=v2.get("model_revision"),
+        runtime=v2["runtime"],
+        container=(v2.get("container") or "").strip() or None,
+        min_nodes=low,
+        max_nodes=high,
+        description=str(v2.get("description") or metadata.get("description") or "").strip(),
+        metadata=metadata,
+        defaults=v2.get("defaults") or {},
+        env=_env(document, v2.get("env") or {}),
+        command=v2.get("command"),
+        harness=_harness(document, v2.get("harness") or {}),
+        other={key: value for key, value in v2.items() if key not in _FIELDS},
+    )
+
+
+_FIELDS = {name for name, kind in dialects.KEYS.items() if kind.acted_on} - {"executor_config"}
+
+
+def slug(name: str) -> str:
+    """A name that can be typed, and be a folder's: whatever is not a letter, digit or one of `._+-` becomes `-`."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "recipe"
+
+
+def profile(document: Document, where: Where, data: object) -> Profile:
+    """A profile from YAML. Raises `RecipeError` with its line."""
+    found = _typed(document, where, data, Profile)
+    for name, least in (("depth", 0), ("pp", 1), ("tg", 1), ("concurrency", 1)):
+        values = getattr(found, name)
+        if not values or min(values) < least:
+            raise document.error(
+                (*where, name),
+                f"{name} {list(values)}: needs numbers of at least {least}",
+                f"write it like {name}: [{max(least, 1)}]",
+            )
+    if found.percentile not in PERCENTILE_FLOORS:
+        known = ", ".join(str(p) for p in PERCENTILE_FLOORS if p == int(p))
+        raise document.error(
+            (*where, "percentile"), f"percentile {found.percentile} is not one that is measured", f"choose one of {known}"
+        )
+    if found.prompt_class not in ("prose", "code"):
+        raise document.error(
+            (*where, "prompt_class"), f"prompt_class '{found.prompt_class}' does not exist", "choose prose or code"
+        )
+    for name in ("runs", "requests", "requests_per_slot"):
+        if (getattr(found, name) or 1) < 1 or getattr(found, name) == 0:
+            raise document.error((*where, name), f"{name} must be at least 1", "mend that line")
+    if found.max_runs < found.runs:
+        key = "max_runs" if (*where, "max_runs") in document.lines else "runs"
+        hint = "raise max_runs, or lower runs"
+        raise document.error((*where, key), f"max_runs {found.max_runs} is less than runs {found.runs}", hint)
+    return found
+
+
+def _harness(document: Document, data: dict[str, Any]) -> HarnessBlock:
+    where: Where = ("harness",)
+    _known(document, where, data, HarnessBlock)
+    plain = {key: value for key, value in data.items() if key not in ("profiles", "published", "expect")}
+    profiles, published = data.get("profiles") or {}, data.get("published") or []
+    _expect(document, (*where, "profiles"), profiles, dict)
+    _expect(document, (*where, "published"), published, list)
+    return msgspec.structs.replace(
+        _typed(document, where, plain, HarnessBlock),
+        profiles={name: profile(document, (*where, "profiles", name), value) for name, value in profiles.items()},
+        published=tuple(_published(document, (*where, "published", n), value) for n, value in enumerate(published)),
+        expect=_typed(document, (*where, "expect"), data.get("expect") or {}, Expect),
+    )
+
+
+def _published(document: Document, where: Where, data: object) -> Published:
+    found = _typed(document, where, data, Published)
+    if found.value is None and (found.low is None or found.high is None):
+        raise document.error(
+            where, f"{_dotted(where)} has no 'value'", "add 'value:', or 'low:' and 'high:' where a range was published"
+        )
+    return found
+
+
+def _typed(document: Document, where: Where, data: object, kind: type[T]) -> T:
+    """`data` as a struct; msgspec's complaint becomes ours, with a line."""
+    _expect(document, where, data, dict)
+    assert isinstance(data, dict)
+    _known(document, where, data, kind)
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        said, _, inside = str(error).partition(" - at `$")
+        path = (*where, *(int(n) if n else key for key, n in re.findall(r"\.(\w+)|\[(\d+)\]", inside)))
+        if match := re.match(r"Object missing required field `(\w+)`", said):
+            raise document.error(path, f"{_dotted(path)} has no '{match[1]}'", f"add '{match[1]}:'") from None
+        match = re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", said)
+        if not match:
+            raise document.error(path, f"{_dotted(path)}: {said.replace('`', '').lower()}", "mend that line") from None
+        wanted = " or ".join(_WORDS.get(word, word) for word in match[1].split(" | ") if word != "null")
+        raise _mismatch(document, path, wanted, _WORDS.get(match[2], match[2])) from None
+
+
+def _known(document: Document, where: Where, data: dict[str, Any], kind: type[msgspec.Struct]) -> None:
+    fields = [field.name for field in msgspec.structs.fields(kind)]
+    for key in data:
+        if key not in fields:
+            near = did_you_mean(key, fields)
+            hint = f"did you mean '{near}'?" if near else f"known: {', '.join(fields)}"
+            raise document.error((*where, key), f"{_dotted(where)} has no key '{key}'", hint)
+
+
+def _check_kind(document: Document, key: str, value: object) -> None:
+    """The top level's types; nothing at all counts as left out, except where the recipe cannot be without."""
+    kind = dialects.KEYS.get(key)
+    if key == "recipe_version" and isinstance(value, int | float) and not isinstance(value, bool):
+        return
+    if key == "env" and isinstance(value, list) and value:
+        raise document.error(("env",), "env: expected a mapping, got a list", "write NAME: value lines")
+    if kind is None or not kind.acted_on or value is None or value == []:
+        return
+    wanted = _JSON[kind.json]
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
+        raise _mismatch(document, (key,), _PYTHON[wanted], _PYTHON[type(value)])
+
+
+def _env(document: Document, data: dict[str, Any]) -> dict[str, str]:
+    """Values as text, as a shell would get them; a mapping is what YAML makes of an unquoted placeholder."""
+    found = {}
+    for name, value in data.items():
+        where = ("env", name)
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise document.error(where, f"env: '{name}' is not a variable's name", "use letters, digits and _")
+        if isinstance(value, dict) and len(value) == 1 and None in value.values():
+            raise document.error(
+                where, f"env.{name}: {{{next(iter(value))}}} without quotes is a YAML mapping", "put it in quotes"
+            )
+        if value is None:
+            raise document.error(where, f"env.{name} has no value", "write '' for an empty one")
+        if isinstance(value, dict | list):
+            raise _mismatch(document, where, "text", _PYTHON[type(value)])
+        found[name] = str(value)
+    return found
+
+
+def _expect(document: Document, where: Where, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise _mismatch(document, where, _PYTHON[kind], _PYTHON[type(value)])
+
+
+def _mismatch(document: Document, where: Where, wanted: str, got: str) -> RecipeError:
+    hint = "put it in quotes" if wanted == "text" and got in _QUOTABLE else _HINTS.get(wanted, f"write {wanted}")
+    return document.error(where, f"{_dotted(where)}: expected {wanted}, got {got}", hint)
+
+
+def _dotted(where: Where) -> str:
+    text = ""
+    for key in where:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+    return text or "the recipe"

@@ -1,0 +1,120 @@
+"""Command templates → command lines, by the rules of sparkrun 0.4.2. Pure.
+
+`{name}` is replaced by its value, and again in what came in, up to ten times. Braces that enclose anything but a plain name
+are text, so JSON needs no care; where a template (or a value) contains `{{`, `{{` and `}}` mean one brace each. A backslash
+followed by blanks still continues the line. Ours alone: a name without a value is an error, a mapping or list becomes JSON
+(sparkrun would write Python).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+
+import msgspec
+
+from harness.errors import RecipeError, did_you_mean
+from harness.recipe.document import Document
+from harness.schema.recipe import Recipe
+
+PASSES = 10
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_NAME = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_.-]*)\}")  # ${NAME} is the shell's
+_BRACES = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
+_OPEN, _CLOSE = "\ue000", "\ue001"  # private-use characters that stand for literal braces meanwhile
+
+
+def namespace(recipe: Recipe) -> dict[str, object]:
+    """What placeholders may name: the defaults, `model`, `resolved_model_path`, and `model_revision` where one is pinned."""
+    names: dict[str, object] = {"model": recipe.model, "resolved_model_path": recipe.model}
+    if recipe.model_revision:
+        names["model_revision"] = recipe.model_revision
+    return names | recipe.defaults
+
+
+def command(recipe: Recipe, values: Mapping[str, object]) -> str:
+    """The recipe's command line as one text. Raises `RecipeError` with file and line for a placeholder without a value."""
+    if not recipe.command:
+        document = Document(recipe.text, recipe.path)
+        raise document.error((), "the recipe has no command", "write out the engine's command line under 'command:'")
+    rendered, missing = substitute(recipe.command.strip(), values)
+    if missing:
+        raise _missing(recipe, missing[0], values)
+    return re.sub(r"\\[ \t]+\n", "\\\\\n", rendered)
+
+
+def substitute(template: str, values: Mapping[str, object]) -> tuple[str, list[str]]:
+    """The template filled in, and the names that have no value."""
+    escaped = "{{" in template
+    text = _BRACES.sub(lambda found: _literal(found[0], escaped), template)
+    for _ in range(PASSES):
+        filled = _PLACEHOLDER.sub(lambda found: _value(found, values), text)
+        if filled == text:
+            break
+        text = filled
+    return text.replace(_OPEN, "{").replace(_CLOSE, "}"), _NAME.findall(text)
+
+
+def names(template: str) -> set[str]:
+    """The placeholders of a template, whether they have values or not."""
+    escaped = "{{" in template
+    return set(_NAME.findall(_BRACES.sub(lambda found: _literal(found[0], escaped), template)))
+
+
+def used(recipe: Recipe) -> set[str]:
+    """Every placeholder of the command, and of the defaults that may come in for them."""
+    templates = [recipe.command or "", *(value for value in recipe.defaults.values() if isinstance(value, str))]
+    return set().union(*map(names, templates))
+
+
+def _literal(found: str, escaped: bool) -> str:
+    """Hides the braces that do not enclose a placeholder."""
+    if found in ("{{", "}}"):
+        return (_OPEN if found == "{{" else _CLOSE) * (1 if escaped else 2)
+    if len(found) > 1:
+        return found
+    return _OPEN if found == "{" else _CLOSE
+
+
+def _value(found: re.Match[str], values: Mapping[str, object]) -> str:
+    value = values.get(found[1])
+    if value is None:
+        return found[0]
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
+    text = str(value)
+    return text.replace("{{", "{").replace("}}", "}") if "{{" in text else text
+
+
+def _missing(recipe: Recipe, name: str, values: Mapping[str, object]) -> RecipeError:
+    document = Document(recipe.text, recipe.path)
+    near = did_you_mean(name, list(values))
+    known = ", ".join(sorted(values))
+    hint = f"did you mean '{near}'? Known: {known}" if near else f"add '{name}:' under 'defaults:'. Known: {known}"
+    return document.error(document.find("command", f"{{{name}}}"), f"the command's {{{name}}} has no value", hint)
+
+
+def words(text: str) -> list[str] | None:
+    """The command as its argv, or None where only a shell can run it (`&&`, `|`, `$`, comments, several lines …)."""
+    text = text.rstrip()
+    while text.endswith("\\") and not text.endswith("\\\\"):
+        text = text[:-1].rstrip()  # a continued line with nothing after it
+    if _needs_shell(text):
+        return None
+    try:
+        return shlex.split(_QUOTED.sub(lambda found: "" if found[0] == "\\\n" else found[0], text))
+    except ValueError:  # an open quote: the shell will say so, in the log
+        return None
+
+
+_QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\$`]|\\.)*\"|\\(?:.|\n)")
+_SHELL = re.compile(
+    r"[;&|<>$`()\n\"'*?]|(?:^|\s)[#~!]|^\s*[A-Za-z_]\w*=|^\s*(?:export|source|cd|exec|set)\s|\{[^\s{}]*,[^\s{}]*\}"
+)
+
+
+def _needs_shell(text: str) -> bool:
+    """True when anything outside quotes means more to a shell than to `shlex`."""
+    return bool(_SHELL.search(_QUOTED.sub(lambda found: " " if found[0] == "\\\n" else "x", text)))

@@ -1,0 +1,207 @@
+"""Recipe + machine + overrides → plan. Pure: no disk (but for our own profiles, read once), no network, no environment, no
+clock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from harness.engines import ENGINES
+from harness.errors import RecipeError, UsageError, did_you_mean
+from harness.recipe import catalog, cells, command, docker, secret
+from harness.recipe.cells import GridOverrides
+from harness.recipe.dialects import CHANGES_THE_SERVER
+from harness.recipe.document import Document
+from harness.recipe.overrides import Applied, apply
+from harness.schema.machine import Machine
+from harness.schema.plan import Launch, Plan
+from harness.schema.recipe import Recipe
+from harness.schema.workload import Profile
+
+__all__ = ["DEFAULT_PROFILE", "RUNTIMES", "GridOverrides", "resolve"]
+
+RUNTIMES = {
+    "vllm": "vllm",
+    "vllm-distributed": "vllm",
+    "vllm-ray": "vllm",
+    "eugr-vllm": "vllm",
+    "sglang": "sglang",
+    "llama-cpp": "llamacpp",
+    "openai": "openai",
+}
+"""Engine by a recipe's `runtime`. `openai` is any server that already runs."""
+
+DEFAULT_PROFILE = "quick"
+
+
+class _Server(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a plan that says what answers, and where."""
+
+    served_model: str
+    host: str
+    port: int
+    url: str
+    launch: Launch | None = None
+    requires: tuple[str, ...] = ()
+    context_limit: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def resolve(
+    recipe: Recipe,
+    machine: Machine,
+    *,
+    overrides: Mapping[str, str],
+    profile: str | None,
+    grid: GridOverrides,
+    seed: int,
+    url: str | None,
+) -> Plan:
+    """Everything that will be done, complete. With `url` nothing is started, and nothing is required of the machine.
+
+    Raises `RecipeError` for a recipe, profile or grid that cannot be made into a plan, `UsageError` for values of the
+    command line.
+    """
+    applied = apply(recipe, overrides)
+    changed = applied.recipe
+    engine = _engine(changed, url)
+    profile_name, chosen = _profile(changed, profile)
+    server = _running(changed, machine, engine, url) if url else _launched(applied, machine, engine, overrides.keys())
+    work = cells.workload(profile_name, cells.override(chosen, grid), seed=seed, context_limit=server.context_limit)
+    return Plan(
+        recipe_name=changed.name,
+        recipe_path=changed.path,
+        recipe_sha256=changed.sha256,
+        engine=engine,
+        model=changed.model,
+        model_revision=changed.model_revision,
+        served_model=server.served_model,
+        host=server.host,
+        port=server.port,
+        url=server.url,
+        launch=server.launch,
+        requires=server.requires,
+        context_limit=server.context_limit,
+        workload=work,
+        overrides=dict(overrides),
+        notes=server.notes,
+        estimate=cells.estimate(changed, work, server.launch.executor if server.launch else None),
+    )
+
+
+def _launched(applied: Applied, machine: Machine, engine: str, overridden: Collection[str]) -> _Server:
+    recipe = applied.recipe
+    if recipe.min_nodes > 1:
+        said = f"the recipe needs {recipe.min_nodes} machines, and this plan is for one"
+        raise _error(recipe, "min_nodes", said, "start it on its machines, and measure it with --url http://HEAD:PORT")
+    in_docker = recipe.container is not None and engine not in command.OUR_OWN
+    line = command.build(recipe, machine, engine, docker=in_docker, overridden=overridden)
+    gpu = ENGINES[engine].needs_gpu(line.argv, recipe.env)
+    needs = ["gpu"] if gpu else []
+    needs += ["docker"] if in_docker else [f"engine:{engine}"] if line.own_program else []
+    launch = msgspec.structs.replace(Launch(executor="process", argv=line.argv, env=recipe.env), **applied.launch)
+    notes = line.notes
+    if in_docker:
+        launch, ignored = _in_docker(recipe, machine, launch, line.port, gpu)
+        notes += ignored
+    client = command.LOOPBACK if line.host in command.EVERYWHERE else line.host
+    return _Server(
+        served_model=line.served_model,
+        host=line.host,
+        port=line.port,
+        url=f"http://{f'[{client}]' if ':' in client else client}:{line.port}",
+        launch=launch,
+        requires=(*needs, f"port:{line.port}"),
+        context_limit=ENGINES[engine].context_limit(line.argv),
+        notes=(*notes, *_kept(recipe)),
+    )
+
+
+def _in_docker(recipe: Recipe, machine: Machine, launch: Launch, port: int, gpu: bool) -> tuple[Launch, tuple[str, ...]]:
+    """The same launch as a container, and what of the recipe's Docker settings is left out."""
+    settings, ignored = docker.settings(recipe)
+    mounts, name = docker.mounts(machine, recipe.model), docker.container_name(recipe, port)
+    argv = docker.argv(recipe, launch.argv, name=name, mounts=mounts, gpus=gpu, settings=settings)
+    done = msgspec.structs.replace(
+        launch,
+        executor="docker",
+        argv=argv,
+        env={key: value for key, value in recipe.env.items() if secret.REFERENCE.fullmatch(value)},
+        image=recipe.container,
+        mounts=mounts,
+        container_name=name,
+    )
+    return done, tuple(f"executor_config.{key} is not applied." for key in ignored)
+
+
+def _running(recipe: Recipe, machine: Machine, engine: str, url: str) -> _Server:
+    """A server that somebody else started."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise _bad_url(url) from None
+    if not host or parts.scheme not in ("http", "https"):
+        raise _bad_url(url)
+    served = recipe.model
+    if recipe.command:
+        served = command.build(recipe, machine, engine, docker=True, overridden=()).served_model
+    return _Server(
+        served_model=served,
+        host=host,
+        port=port or (443 if parts.scheme == "https" else 80),
+        url=url.rstrip("/").removesuffix("/v1"),
+        notes=("The server was not started by us: whether it runs as the recipe says is not known.",) if recipe.command else (),
+    )
+
+
+def _bad_url(url: str) -> UsageError:
+    return UsageError(f"--url {url}: not the address of a server", "write it like --url http://127.0.0.1:8000")
+
+
+def _engine(recipe: Recipe, url: str | None) -> str:
+    """What the harness block says, else what the runtime is; a server that already runs may be anything."""
+    asked = recipe.harness.engine
+    if asked is not None:
+        if asked not in ENGINES:
+            near = did_you_mean(asked, list(ENGINES))
+            hint = f"did you mean '{near}'?" if near else f"known: {', '.join(sorted(ENGINES))}"
+            raise _error(recipe, "harness", f"harness.engine '{asked}' does not exist", hint, "engine")
+        return asked
+    engine = RUNTIMES.get(recipe.runtime)
+    if url:
+        return engine or "openai"
+    if engine is None or engine == "openai":
+        near = did_you_mean(recipe.runtime, list(RUNTIMES))
+        hint = (
+            f"did you mean '{near}'?"
+            if near and engine is None
+            else "start it yourself, and measure it with --url http://127.0.0.1:PORT"
+        )
+        raise _error(recipe, "runtime", f"the harness cannot start the runtime '{recipe.runtime}'", hint)
+    return engine
+
+
+def _profile(recipe: Recipe, asked: str | None) -> tuple[str, Profile]:
+    """The recipe's own profiles come before the built-in ones of the same name."""
+    name = asked or recipe.harness.profile or DEFAULT_PROFILE
+    known = {**catalog.profiles(), **recipe.harness.profiles}
+    if name in known:
+        return name, known[name]
+    near = did_you_mean(name, list(known))
+    hint = f"did you mean '{near}'? Known: {', '.join(known)}" if near else f"known: {', '.join(known)}"
+    if asked:
+        raise RecipeError(f"no profile is called '{name}'", hint)
+    raise _error(recipe, "harness", f"no profile is called '{name}'", hint, "profile")
+
+
+def _kept(recipe: Recipe) -> tuple[str, ...]:
+    """What the author had done to the server that we do not do."""
+    left = [key for key in CHANGES_THE_SERVER if recipe.other.get(key)]
+    return (f"Not applied: {', '.join(left)}; the author's server may differ from this one.",) if left else ()
+
+
+def _error(recipe: Recipe, key: str, message: str, hint: str, inner: str | None = None) -> RecipeError:
+    return Document(recipe.text, recipe.path).error((key, inner) if inner else (key,), message, hint)
