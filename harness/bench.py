@@ -16,8 +16,7 @@ from harness.errors import HarnessError, InvalidResult, MachineError
 from harness.hosts.local import LocalHost
 from harness.launch import preflight, server
 from harness.load import drive
-from harness.measure import metrics, speculation, stopping
-from harness.probe import hash_files
+from harness.measure import metrics, stopping
 from harness.recipe import load
 from harness.recipe.resolve import GridOverrides, resolve
 from harness.schema.job import Progress
@@ -25,7 +24,7 @@ from harness.schema.machine import Machine
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
 from harness.schema.request import Record
-from harness.schema.result import CellResult, Finding, Result
+from harness.schema.result import CellResult, Result
 from harness.schema.run import Anchor, Trial
 from harness.schema.workload import Cell
 from harness.sense.sampler import Sampler
@@ -134,7 +133,8 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     if not server.port_free(plan.host, plan.port):
         if "port" in order.overrides:
             raise MachineError(
-                f"port {plan.port} is taken{server.owner_of(plan.port)}", "end that program, or choose another with --set port=8123"
+                f"port {plan.port} is taken{server.owner_of(plan.port)}",
+                "end that program, or choose another with --set port=8123",
             )
         taken, plan = plan.port, order.plan(port=str(server.free_port(plan.host)))
         observer.say(f"Port {taken} is taken, so the server gets {plan.port}")
@@ -172,7 +172,9 @@ class Run:
         """Ask the server what it is, and learn how to count its tokens."""
         self.session = Session.open(self.plan, running, self.order.api_key)
         self.plan = self.session.plan
-        self.observer.say(f"Measuring {self.plan.served_model} on {self.session.facts.name} {self.session.facts.version or ''}".rstrip())
+        self.observer.say(
+            f"Measuring {self.plan.served_model} on {self.session.facts.name} {self.session.facts.version or ''}".rstrip()
+        )
 
     def measure(self, sampler: Sampler) -> None:
         """Blocks of trials, each block visiting every unfinished cell in a new seeded order, until the stopping rule ends each cell."""

@@ -23,7 +23,9 @@ def verify(path: Path) -> str:
     differences = list(_differences(stored))
     if differences:
         shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
-        raise VerifyError(f"{path}: {shown}", "the files were changed after the run, or written by another version: measure again")
+        raise VerifyError(
+            f"{path}: {shown}", "the files were changed after the run, or written by another version: measure again"
+        )
     figures = sum(len(cell.figures) for cell in stored.result.cells)
     requests = sum(len(records) for records in stored.records.values())
     other = "" if stored.result.harness_version == __version__ else f" (written by harness {stored.result.harness_version})"

@@ -5,7 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("numpy", "duckdb", "openai", "rich", "yaml", "psutil", "pynvml", "prometheus_client", "pydantic", "httpx2", "asyncio", "vllm", "sglang")
+HEAVY = (
+    "numpy",
+    "duckdb",
+    "openai",
+    "rich",
+    "yaml",
+    "psutil",
+    "pynvml",
+    "prometheus_client",
+    "pydantic",
+    "httpx2",
+    "asyncio",
+    "vllm",
+    "sglang",
+)
 
 
 def loaded_by(code: str) -> list[str]:

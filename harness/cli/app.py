@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,19 +25,28 @@ app.add_typer(results.app, name="results")
 app.command("verify")(results.verify)
 
 RecipeName = Annotated[
-    Optional[str], typer.Argument(help=f"A recipe's name, or the path of its file.  [default: {settings.DEFAULT_RECIPE}]", show_default=False)
+    str | None,
+    typer.Argument(help=f"A recipe's name, or the path of its file.  [default: {settings.DEFAULT_RECIPE}]", show_default=False),
 ]
-ProfileName = Annotated[Optional[str], typer.Option("--profile", help="What to measure: quick, standard, publish, tg128, … or the recipe's own.")]
-Set = Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a default of the recipe; may be repeated.")]
-Depth = Annotated[Optional[str], typer.Option("--depth", metavar="LIST", help="Context tokens before the prompt, such as 0,4096.")]
-Pp = Annotated[Optional[str], typer.Option("--pp", metavar="LIST", help="Prompt tokens.")]
-Tg = Annotated[Optional[str], typer.Option("--tg", metavar="LIST", help="Tokens to generate.")]
-Concurrency = Annotated[Optional[str], typer.Option("--concurrency", metavar="LIST", help="Requests in flight, such as 1,4,16.")]
-Runs = Annotated[Optional[int], typer.Option(min=1, help="Trials of each cell before it may stop.")]
-Requests = Annotated[Optional[int], typer.Option(min=1, help="Measured requests per trial.")]
+ProfileName = Annotated[
+    str | None, typer.Option("--profile", help="What to measure: quick, standard, publish, tg128, … or the recipe's own.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a default of the recipe; may be repeated.")
+]
+Depth = Annotated[
+    str | None, typer.Option("--depth", metavar="LIST", help="Context tokens before the prompt, such as 0,4096.")
+]
+Pp = Annotated[str | None, typer.Option("--pp", metavar="LIST", help="Prompt tokens.")]
+Tg = Annotated[str | None, typer.Option("--tg", metavar="LIST", help="Tokens to generate.")]
+Concurrency = Annotated[
+    str | None, typer.Option("--concurrency", metavar="LIST", help="Requests in flight, such as 1,4,16.")
+]
+Runs = Annotated[int | None, typer.Option(min=1, help="Trials of each cell before it may stop.")]
+Requests = Annotated[int | None, typer.Option(min=1, help="Measured requests per trial.")]
 Seed = Annotated[int, typer.Option(help="Prompts and order follow from it.")]
-Url = Annotated[Optional[str], typer.Option(help="Measure a server that already runs, instead of starting one.")]
-Model = Annotated[Optional[str], typer.Option(help="With --url: the model's name there, if it serves more than one.")]
+Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, instead of starting one.")]
+Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -64,9 +73,15 @@ def bench(
     seed: Seed = 0,
     url: Url = None,
     model: Model = None,
-    api_key_env: Annotated[Optional[str], typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")] = None,
-    results_dir: Annotated[Optional[Path], typer.Option("--results", help="Where results are stored.  [default: ./results]")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; touches neither network nor disk.")] = False,
+    api_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
+    ] = None,
+    results_dir: Annotated[
+        Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and stop; touches neither network nor disk.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Launch a recipe's server, measure it, and store the result."""
@@ -100,7 +115,9 @@ def plan(
     json: Json = False,
 ) -> None:
     """Print what a run would do: the exact command, cells, and time. Starts nothing."""
-    _print_plan(settings.order(recipe, profile, set_, depth, pp, tg, concurrency, runs, requests, seed, url, model, None).plan(), json)
+    _print_plan(
+        settings.order(recipe, profile, set_, depth, pp, tg, concurrency, runs, requests, seed, url, model, None).plan(), json
+    )
 
 
 @app.command()
@@ -127,5 +144,3 @@ def _print_plan(plan: Plan, json: bool) -> None:
     from harness.report import plan_text
 
     print(plan_text.render(plan, width=settings.width(), color=sys.stdout.isatty()))
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -22,7 +22,11 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON for prog
     if json:
         import msgspec
 
-        print(msgspec.json.encode([{"name": r.name, "model": r.model, "runtime": r.runtime, "path": r.path} for r in recipes]).decode())
+        print(
+            msgspec.json.encode(
+                [{"name": r.name, "model": r.model, "runtime": r.runtime, "path": r.path} for r in recipes]
+            ).decode()
+        )
         return
     from harness.report import table
 
@@ -36,12 +40,16 @@ def show(name: Annotated[str, typer.Argument(help="A recipe's name or path.")]) 
 
 
 @app.command()
-def lint(names: Annotated[Optional[list[str]], typer.Argument(help="Names or paths; all of them if none is given.")] = None) -> None:
+def lint(
+    names: Annotated[list[str] | None, typer.Argument(help="Names or paths; all of them if none is given.")] = None,
+) -> None:
     """Read recipes and say what is wrong or risky in them."""
     from harness.errors import RecipeError
     from harness.recipe import catalog, lint, load
 
-    paths: list[Path] = [catalog.find(name, settings.recipe_folders()) for name in names] if names else catalog.paths(settings.recipe_folders())
+    paths: list[Path] = (
+        [catalog.find(name, settings.recipe_folders()) for name in names] if names else catalog.paths(settings.recipe_folders())
+    )
     findings = [finding for path in paths for finding in lint.lint(load.load(path))]
     for finding in findings:
         print(finding)

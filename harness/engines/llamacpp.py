@@ -74,7 +74,7 @@ def counters(metrics: str) -> dict[str, float]:
 
 def facts(get: Callable[[str], object | None]) -> ServerFacts:
     props = get("/props")
-    settings = {name: text for name, text in flatten(props).items() if name != "media_marker"}  # another one on every start
+    settings = {name: text for name, text in flatten(props).items() if name != "media_marker"}  # new on every start
     limit = flatten(get("/slots")).get("0.n_ctx") or settings.get("default_generation_settings.n_ctx")
     return ServerFacts(version=settings.get("build_info"), settings=settings, context_limit=flags.whole(limit))
 

@@ -1,15 +1,15 @@
 """What is asked: chat messages of an exact length in the served model's tokens, made of real text, none like another.
 
-A prompt is `#` and nine digits that no other request of the run has, a passage of the corpus, and a task that suits the passage.
+A prompt is `#` and eight digits, unique within its trial, then a passage of the corpus, then a task that suits it.
 
-- The digits come first, so two prompts share nothing but the chat template (and `#`), and no prefix cache helps. All prompts begin with
-  `#` and end with `.`, so whatever merges at the template's edges does so alike in all of them.
-- Passages follow from seed, trial and position, and are spread over the corpus; the digits follow from the run too. So two runs of one
-  plan read the same passages (speculation fares alike) under different digits (no cache of the first run serves the second).
-- The tasks ask for a long new answer of the passage's own kind, as people do: an explanation in plain words, a program. Repeating the
-  passage would flatter n-gram speculation, and mixed answers would blur the class.
+- The digits come first, so two prompts share nothing but the chat template (and `#`), and no prefix cache helps. All prompts
+  begin with `#` and end with `.`, so whatever merges at the template's edges does so alike in all of them.
+- Passages follow from seed, trial and position, and are spread over the corpus; the digits follow from the run too. So two runs
+  of one plan read the same passages (speculation fares alike) under other digits (no cache of one run serves the other).
+- The tasks ask for a long new answer of the passage's own kind, as people do: an explanation in plain words, a program.
+  Repeating the passage would flatter n-gram speculation, and mixed answers would blur the class.
 
-Passages longer than the corpus wrap round. Not covered: texts in other languages, images, tool calls, conversations of many turns.
+Passages longer than the corpus wrap round. Not covered: other languages, images, tool calls, conversations of many turns.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ MOST_COUNTS = 48
 PASSAGES = 8
 """Passages tried for one prompt before giving up: at some, no end has exactly the asked number of tokens."""
 
-SALTS = 10**9
-SALT_STEP = 618_033_989  # the golden section of SALTS, and coprime to it: successive salts differ from their first digit on
+SALT_DIGITS = 8
+SALT_STEP = 61_803_399  # the golden section of 10^8, and coprime to it: successive salts differ from their first digit on
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ KINDS = {
         start=r"\n\n",
         opening="",
         closing="",
-        task="Explain in plain words, point by point, what this text says and why it matters.",
+        task="Explain in plain words, point by point, what this text says.",
         context_end="This is the end of the text.",
     ),
     "code": Kind(
@@ -68,7 +68,7 @@ KINDS = {
         start=r"\n\n(?=\S)",
         opening="```c\n",
         closing="\n```",
-        task="Write a complete C program that tests this code. Answer with code only.",
+        task="Write a C program that tests this.",
         context_end="This is the end of the code.",
     ),
 }
@@ -102,8 +102,8 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 class Primed(msgspec.Struct, frozen=True):
-    """Two requests for a prefix-cache test, to be sent in this order: `prime` loads the context, `ask` is the same context with the prompt
-    that is measured."""
+    """Two requests for a prefix-cache test, to be sent in this order: `prime` loads the context, `ask` has the same context and
+    the prompt that is measured."""
 
     prime: Prompt
     ask: Prompt
@@ -165,7 +165,7 @@ def primed(ruler: Ruler, source: Source, *, depth: int, tokens: int, number: int
 def probes(source: Source, *, context: bool = False) -> list[Prompt]:
     """Two prompts of different lengths (below 1,000 tokens), whose usage tells what the chat template adds: see `tokens.exact`.
 
-    With `context` they have a system message, as the prompts of `primed`.
+    With `context` they have a system message, as the prompts of `primed`. Give them a trial of their own, such as -1.
     """
     made = []
     for index, length in enumerate((300, 2000)):
@@ -228,8 +228,8 @@ def _frame(source: Source, index: int, *, context: bool = False) -> Frame:
 
 
 def _salt(source: Source, index: int) -> str:
-    first = random.Random(f"salts/{source.seed}/{source.trial}/{source.run}").randrange(SALTS)
-    return f"{(first + index * SALT_STEP) % SALTS:09d}"
+    first = random.Random(f"salts/{source.seed}/{source.trial}/{source.run}").randrange(10**SALT_DIGITS)
+    return f"{(first + index * SALT_STEP) % 10**SALT_DIGITS:0{SALT_DIGITS}d}"
 
 
 def _fitted(count: Counter, frames: Sequence[Frame], target: int, what: str, overhead: int) -> list[str]:
@@ -249,8 +249,8 @@ def _fitted(count: Counter, frames: Sequence[Frame], target: int, what: str, ove
 
 def _fit(count: Counter, frame: Frame, target: int, floor: int, rate: float, what: str) -> str:
     for nudge in range(PASSAGES):
-        start = frame.word_end(0) if nudge else 0
-        frame = msgspec.structs.replace(frame, start=(frame.start + start) % len(frame.corpus))
+        if nudge:
+            frame = msgspec.structs.replace(frame, start=(frame.start + frame.word_end(0) + 1) % len(frame.corpus))
         text = _search(count, frame.text, frame.word_end, target, floor, rate)
         if text is not None:
             return text
@@ -263,9 +263,9 @@ def _fit(count: Counter, frame: Frame, target: int, floor: int, rate: float, wha
 def _search(
     count: Counter, text: Callable[[int], str], word_end: Callable[[int], int], target: int, floor: int, rate: float
 ) -> str | None:
-    """A text of exactly `target` tokens, or None. Each count narrows the interval between a length that is too short and one that is too
-    long, so it ends; ends of words are tried before cuts within them."""
-    low, high = 0, round(64 * rate * target) + 1000  # the upper end only keeps a nonsensical counter from asking for gigabytes
+    """A text of exactly `target` tokens, or None. Each count narrows the interval between a length that is too short and one
+    that is too long, so it ends; ends of words are tried before cuts within them."""
+    low, high = 0, 64 * target + 1000  # the upper end only keeps a nonsensical counter from asking for gigabytes
     length = round((target - floor) * rate)
     for turn in range(MOST_COUNTS):
         if high - low < 2:

@@ -1,8 +1,8 @@
-"""How long a text is for the served model: counting through its tokenizer, and what the chat template adds. Pure apart from the counter.
+"""How long a text is for the served model: its tokenizer's counts, and what the chat template adds. Pure but for the counter.
 
-A request's `usage.prompt_tokens` is the tokens of its messages' texts plus the template's. Tokens may merge where text and template
-meet, so the template's share is measured with texts that begin and end as all our prompts do (`prompts.probes`), and with two of
-different lengths: if they disagree, lengths cannot be exact, and that is an error rather than a number.
+A request's `usage.prompt_tokens` is the tokens of its messages' texts plus the template's. Tokens may merge where text and
+template meet, so the template's share is measured with texts that begin and end as all our prompts do (`prompts.probes`), and
+with two of different lengths: if they disagree, lengths cannot be exact, and that is an error rather than a number.
 """
 
 from __future__ import annotations
@@ -57,9 +57,8 @@ def exact(count: Counter, measured: Sequence[Measured]) -> Ruler:
         added = [one.prompt_tokens - sum(count(text) for text in one.texts) for one in group]
         if len(set(added)) > 1 or added[0] < 0:
             raise EngineError(
-                f"the chat template seems to add {' and '.join(map(str, added))} tokens to {len(added)} texts with {messages} message(s)",
-                "the server's /tokenize and its usage do not count alike: check that both are the same model's, and that no proxy "
-                "rewrites prompts",
+                f"prompts of {messages} message(s): the chat template seems to add {' or '.join(map(str, added))} tokens",
+                "/tokenize and usage do not count alike: check that both are of one model, and that no proxy rewrites prompts",
             )
         overheads[messages] = added[0]
     return Ruler(count=count, exact=True, overheads=overheads)
@@ -100,7 +99,7 @@ def fill_first(records: Iterable[Record], ruler: Ruler) -> list[Record]:
 
 
 def retokenize(records: Iterable[Record], ruler: Ruler, *, sample: int, seed: int) -> list[Record]:
-    """The records with `retokenized` filled in for a seeded sample of `sample` whole answers: a check on the server's own count.
+    """The records with `retokenized` for a seeded sample of `sample` whole answers: a check on the server's own count.
 
     Answer, reasoning and tool calls are counted apart, since the tokens that divide them never appear as text.
     """

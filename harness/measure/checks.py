@@ -1,4 +1,4 @@
-"""What a reader must know before using a cell's figures: requests that do not count, the client's own error, drift, merged stamps.
+"""What a reader must know before using a cell's figures: requests that do not count, the client's error, drift, late reads.
 
 What the engine says of itself is held against the records in `crosscheck`.
 """
@@ -89,7 +89,8 @@ def _client(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
             text = f"trial {run.trial.index} never had more than {client.peak_in_flight} of {wanted} requests in flight"
             yield Finding(code="connection_cap", severity="invalid", text=text)
         if client.stamps == "kernel" and abs(client.clock_step_ns) > limit:
-            text = f"the wall clock was moved by {client.clock_step_ns / 1e6:.2f} ms in trial {run.trial.index}, and the kernel's stamps with it"
+            step = f"{client.clock_step_ns / 1e6:.2f} ms"
+            text = f"the wall clock was moved by {step} in trial {run.trial.index}, and the kernel's stamps with it"
             yield Finding(code="clock_step", severity="invalid", text=text)
 
 
@@ -127,11 +128,12 @@ def _reads(runs: Sequence[Run]) -> Iterator[Finding]:
 
 
 def _steadiness(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
-    """Whether requests got slower or faster, within the runs and from run to run. The run is the unit: its requests are not independent."""
+    """Whether requests got slower or faster, within runs and from run to run. Unit: the run."""
     series = [[float(r.timing.e2e_ns) for r in in_steady_window(run, cell.concurrency)] for run in runs]
     series = [values for values in series if len(values) >= DRIFT_REQUESTS]
     if len(series) < DRIFT_RUNS:
-        text = f"whether speed was steady is not tested: that needs {DRIFT_RUNS} runs with {DRIFT_REQUESTS} requests in the steady window"
+        needed = f"{DRIFT_RUNS} runs with {DRIFT_REQUESTS} requests in the steady window"
+        text = f"whether speed was steady is not tested: that needs {needed}"
         yield Finding(code="steadiness_untested", severity="note", text=text)
         return
     whole = _mean_trend(series)

@@ -68,8 +68,8 @@ def _prefix(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
 
 
 def _counters(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
-    """Counters move with every request, so warm-up and priming are on our side too. What an unanswered request made the engine do
-    is not known: it widens what is expected."""
+    """Counters move with every request, so warm-up and priming are on our side too. What a failed request made the engine do is
+    not known: it widens what is expected."""
     told = [run for run in runs if run.delta("generation_tokens") is not None]
     sent = _requests(told)
     lost = [request for request in sent if request.record.error is not None or request.timing.tokens is None]
@@ -102,7 +102,8 @@ def _ttft(runs: Sequence[Run]) -> Iterator[Finding]:
         return
     theirs, mean = total / count, sum(ours) / len(ours)
     if abs(theirs - mean) > max(TOLERANCE * mean, TTFT_FLOOR_S):
-        text = f"mean TTFT is {theirs * 1e3:.1f} ms by the engine's counters and {mean * 1e3:.1f} ms here ({theirs / mean - 1:+.1%})"
+        both = f"{theirs * 1e3:.1f} ms by the engine's counters and {mean * 1e3:.1f} ms here"
+        text = f"mean TTFT is {both} ({theirs / mean - 1:+.1%})"
         yield Finding(code="counter_ttft", severity="warning", text=text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -88,7 +89,7 @@ def timing(record: Record, *, rtt_ns: int | None = None, cached_if_unsaid: int |
         tokens=tokens,
         token_source=source,
         token_events=len(bearing),
-        gaps_ns=tuple(b - a for a, b in zip(bearing, bearing[1:], strict=False)),
+        gaps_ns=tuple(b - a for a, b in pairwise(bearing)),
         decode_tok_s=decode,
         decode_tok_s_n1=n1,
         tpot_ns=tpot,

@@ -1,4 +1,4 @@
-"""The statistics behind every figure: percentiles with floors, intervals, and tests for drift. Knows nothing of requests or engines.
+"""The statistics behind every figure: percentiles with floors, intervals, tests for drift. Knows no requests or engines.
 
 An interval that does not exist is None with a reason. Intervals are 95 % unless asked otherwise.
 """
@@ -65,9 +65,10 @@ def percentile(values: Sequence[float], percent: float) -> Estimate:
 
 @lru_cache
 def interval_ranks(n: int, percent: float) -> tuple[int, int] | None:
-    """Ranks (from 1) of the two sorted values that hold the true percentile between them in 95 % of cases, whatever the distribution.
+    """Ranks (from 1) of the two sorted values that hold the true percentile between them in 95 % of cases.
 
-    The number of values below the percentile is binomial; each tail gets at most 2.5 %. None where n is too small for that.
+    This holds for every distribution: the number of values below the percentile is binomial, and each tail gets at most 2.5 %.
+    None where n is too small for that.
     """
     tail = (1 - CONFIDENCE) / 2
     below = _binomial_cdf(n, percent / 100)
@@ -167,7 +168,7 @@ def trend(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
 
 def _batch_means(values: Sequence[float]) -> NDArray[np.float64]:
     whole = len(values) // BATCH * BATCH
-    return np.asarray(values[:whole], dtype=float).reshape(-1, BATCH).mean(axis=1)
+    return np.asarray(np.asarray(values[:whole], dtype=float).reshape(-1, BATCH).mean(axis=1))
 
 
 @lru_cache(maxsize=64)
@@ -176,5 +177,4 @@ def _binomial_cdf(n: int, p: float) -> NDArray[np.float64]:
     log_factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
     k = np.arange(n + 1)
     log_ways = log_factorial[n] - log_factorial - log_factorial[::-1]
-    result: NDArray[np.float64] = np.cumsum(np.exp(log_ways + k * math.log(p) + (n - k) * math.log1p(-p)))
-    return result
+    return np.asarray(np.cumsum(np.exp(log_ways + k * math.log(p) + (n - k) * math.log1p(-p))), dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.measure import metrics
+from harness.measure import figures
 from harness.measure.runs import Run, runs_of
 from harness.schema.request import Record
 from harness.schema.run import Trial
@@ -18,12 +18,12 @@ def stop(
 
     `elapsed_s` is what the cell's trials took so far.
     """
+    runs = runs_of(cell, trials, records_by_trial)
+    if len(trials) >= profile.runs and not any(run.valid for run in runs):
+        return "runs"  # more of the same would not bring a figure
     done = len(trials) >= profile.runs and elapsed_s >= profile.min_seconds
     if done and profile.target is None:
         return "runs"
-    runs = runs_of(cell, trials, records_by_trial)
-    if done and not any(run.valid for run in runs):
-        return "runs"  # more of the same would not bring a figure
     if done and _enough_requests(profile, runs) and _narrow(profile, cell, runs):
         return "target"
     if len(trials) >= profile.max_runs and elapsed_s >= profile.min_seconds:
@@ -36,8 +36,8 @@ def _enough_requests(profile: Profile, runs: Sequence[Run]) -> bool:
 
 
 def _narrow(profile: Profile, cell: Cell, runs: Sequence[Run]) -> bool:
-    """One stream is judged by its decode rate, several by what the system puts out; so is one whose decode rate is not known."""
-    estimate = metrics.decode(runs) if cell.concurrency == 1 else metrics.output(cell, runs)
+    """One stream is judged by its decode rate; several, or one whose decode rate is not known, by what the system puts out."""
+    estimate = figures.decode(runs) if cell.concurrency == 1 else figures.output(cell, runs)
     if estimate.value is None:
-        estimate = metrics.output(cell, runs)
+        estimate = figures.output(cell, runs)
     return profile.target is not None and estimate.half_width is not None and estimate.half_width <= profile.target

@@ -55,8 +55,8 @@ def full_window(run: Run) -> Window | None:
 def steady_window(run: Run, concurrency: int) -> Window | None:
     """From the first measured send to the moment when in-flight falls below `concurrency` for good.
 
-    Only requests that count are in flight here (warm-up among them: it hands over without draining), so a failed request neither
-    widens nor moves the window. None when all slots were never busy at once.
+    Only requests that count are in flight here, warm-up among them since it hands over without draining: a failed request
+    neither widens nor moves the window. None when all slots were never busy at once.
     """
     sound = [request.record for request in run.requests if _counts(request)]
     starts = [request.record.t_send_ns for request in run.valid]
@@ -75,8 +75,8 @@ def steady_window(run: Run, concurrency: int) -> Window | None:
 def steady_tok_s(run: Run, concurrency: int) -> float | None:
     """Tokens per second that arrived in the steady window, from requests that count.
 
-    Events are counted where they carry counts. Where they do not, the answers that ended in the window count whole: what is cut off
-    at its end came in at its start.
+    Events are counted where they carry counts. Where they do not, the answers that ended in the window count whole: what is cut
+    off at its end came in at its start.
     """
     window = steady_window(run, concurrency)
     if window is None:

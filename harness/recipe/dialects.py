@@ -7,6 +7,7 @@ Key names and their meaning: sparkrun 0.4.2's recipe format and a survey of 550 
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
 from harness.errors import did_you_mean
@@ -53,6 +54,9 @@ KEYS: dict[str, Kind] = {name: Kind(json, True, text) for name, (json, text) in 
 }
 """Every top-level key that public recipes use."""
 
+MISSPELT = 0.8
+"""Likeness (difflib's ratio) from which a strange key is taken for a slip: `comand` 0.92, but `mine` and `min_nodes` 0.62."""
+
 COMMAND_VARIANT = "command_"
 """Authors keep other commands beside the one that counts: `command_mtp`, `command_dflash2`."""
 
@@ -81,13 +85,13 @@ _COMMAND_HINTS = (  # sparkrun 0.4.2 tells the runtime by the command's first wo
 
 
 def check_keys(document: Document, data: dict[str, Any]) -> None:
-    """Refuses misspelt keys. A key that resembles no known one is refused only where a `harness:` block shows that the file
-    was written for us: elsewhere it is somebody's own, and kept, as sparkrun keeps it. Raises `RecipeError`."""
+    """Refuses misspelt keys, and where a `harness:` block shows that the file was written for us every unknown one. Elsewhere
+    a key that is like no known one is its author's own, and kept, as sparkrun keeps it. Raises `RecipeError`."""
     for key in data:
         if key in KEYS or key.startswith(COMMAND_VARIANT):
             continue
         near = did_you_mean(key, list(KEYS))
-        if near or "harness" in data:
+        if "harness" in data or (near and SequenceMatcher(None, key, near).ratio() >= MISSPELT):
             hint = f"did you mean '{near}'?" if near else "keys of your own belong under 'metadata:'"
             raise document.error((key,), f"a recipe has no key '{key}'", hint)
 

@@ -21,6 +21,8 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
+    scheme: str = "http"
+    """`https` goes through the openai SDK instead of our own socket."""
     host: str
     port: int
     path: str

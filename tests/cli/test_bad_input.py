@@ -80,7 +80,10 @@ def test_unknown_override(tmp_path: Path) -> None:
 
 
 def test_missing_placeholder(tmp_path: Path) -> None:
-    path = write(tmp_path, 'recipe_version: "2"\nmodel: m\nruntime: vllm\ncommand: |\n  vllm serve {model}\n  --max-model-len {max_len}\n')
+    path = write(
+        tmp_path,
+        'recipe_version: "2"\nmodel: m\nruntime: vllm\ncommand: |\n  vllm serve {model}\n  --max-model-len {max_len}\n',
+    )
     fails(harness("plan", path, cwd=tmp_path), RecipeError.exit_code, "mine.yaml:6:", "max_len")
 
 

@@ -40,7 +40,9 @@ def bench(recipe: str, results: Path) -> Stored:
     assert not listening(stored.plan.port), f"port {stored.plan.port} is still taken"
     for trial in stored.result.trials:
         assert_counters_agree(trial, stored.records[trial.index])
-    verified = subprocess.run([sys.executable, "-m", "harness", "verify", str(path)], capture_output=True, text=True, check=False)
+    verified = subprocess.run(
+        [sys.executable, "-m", "harness", "verify", str(path)], capture_output=True, text=True, check=False
+    )
     assert verified.returncode == 0, verified.stderr
     return stored
 

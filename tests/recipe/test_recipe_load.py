@@ -49,7 +49,8 @@ def test_a_recipe_says_what_the_file_says(tmp_path: Path) -> None:
         ("", "recipes/x.yaml: the file is empty\nHint: a recipe needs at least 'model:' and 'command:'"),
         (
             "- a\n",
-            "recipes/x.yaml:1: not a recipe: the top level is not a mapping\nHint: begin with 'recipe_version: \"2\"' and 'model: …'",
+            "recipes/x.yaml:1: not a recipe: the top level is not a mapping\n"
+            "Hint: begin with 'recipe_version: \"2\"' and 'model: …'",
         ),
         ("command: x\n", "recipes/x.yaml:1: the recipe has no model\nHint: add 'model: <Hugging Face id or path>'"),
         (BASE + "defualts: {}\n", "recipes/x.yaml:5: a recipe has no key 'defualts'\nHint: did you mean 'defaults'?"),
@@ -107,7 +108,8 @@ def test_a_recipe_says_what_the_file_says(tmp_path: Path) -> None:
         ),
         (
             BASE + "harness:\n  profiles:\n    mine:\n      pp: 128\n",
-            "recipes/x.yaml:8: harness.profiles.mine.pp: expected a list, got a whole number\nHint: write it in brackets: [ … ]",
+            "recipes/x.yaml:8: harness.profiles.mine.pp: expected a list, got a whole number\n"
+            "Hint: write it in brackets: [ … ]",
         ),
         (
             BASE + "harness:\n  profiles:\n    mine:\n      concurrency: [0]\n",
@@ -123,12 +125,14 @@ def test_a_recipe_says_what_the_file_says(tmp_path: Path) -> None:
         ),
         (
             BASE
-            + "harness:\n  published:\n    - {metric: a, value: 1, unit: x, source: s, date: '2026'}\n    - {metric: b, value: 1, unit: x, source: s}\n",
+            + "harness:\n  published:\n    - {metric: a, value: 1, unit: x, source: s, date: '2026'}\n"
+            + "    - {metric: b, value: 1, unit: x, source: s}\n",
             "recipes/x.yaml:8: harness.published[1] has no 'date'\nHint: add 'date:'",
         ),
         (
             BASE + "harness:\n  published:\n    - {metric: a, unit: x, low: 1, source: s, date: '2026'}\n",
-            "recipes/x.yaml:7: harness.published[0] has no 'value'\nHint: add 'value:', or 'low:' and 'high:' where a range was published",
+            "recipes/x.yaml:7: harness.published[0] has no 'value'\n"
+            "Hint: add 'value:', or 'low:' and 'high:' where a range was published",
         ),
     ],
 )

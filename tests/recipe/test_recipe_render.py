@@ -1,4 +1,4 @@
-"""Templates into command lines, by sparkrun 0.4.2's rules; the expected texts of the first test were checked against sparkrun 0.4.2."""
+"""Templates into command lines by the rules of sparkrun 0.4.2, against which the first test's texts were checked."""
 
 from __future__ import annotations
 

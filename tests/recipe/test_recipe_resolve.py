@@ -15,7 +15,7 @@ from harness.recipe.cells import GridOverrides
 from harness.recipe.load import load, loads
 from harness.recipe.resolve import resolve
 from harness.schema.machine import Machine
-from harness.schema.plan import Plan
+from harness.schema.plan import Launch, Plan
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
@@ -201,7 +201,8 @@ def test_embedded_runs_on_our_own_python() -> None:
 
 def test_a_local_model_is_served_under_its_id() -> None:
     made = plan(
-        "model: SmolLM2-135M-Instruct-bf16\nruntime: vllm\nenv: {VLLM_CPU_KVCACHE_SPACE: 1}\ncommand: vllm serve {model} --host ::1\n"
+        "model: SmolLM2-135M-Instruct-bf16\nruntime: vllm\n"
+        "env: {VLLM_CPU_KVCACHE_SPACE: 1}\ncommand: vllm serve {model} --host ::1\n"
     )
     local = "/engines/models/smollm2-135m-instruct-bf16"
     assert argv(made) == f"/engines/vllm/bin/vllm serve {local} --host ::1 --served-model-name SmolLM2-135M-Instruct-bf16"
@@ -240,8 +241,8 @@ def test_scripts_run_in_a_shell_and_are_left_alone() -> None:
 
 def test_docker() -> None:
     made = plan(
-        VLLM
-        + "container: vllm-node\nenv: {A: x y, HF_TOKEN: $HF_TOKEN}\nexecutor_config: {user: root, shm_size: 64gb, privileged: true}\n"
+        VLLM + "container: vllm-node\nenv: {A: x y, HF_TOKEN: $HF_TOKEN}\n"
+        "executor_config: {user: root, shm_size: 64gb, privileged: true}\n"
     )
     assert made.launch is not None
     assert made.launch.argv == (
@@ -383,7 +384,7 @@ def test_the_plan_of_the_articles_system() -> None:
     assert "--mem-fraction-static 0.75 --speculative-algorithm EAGLE" in line
 
 
-def without_hash(made: Plan) -> object:
+def without_hash(made: Plan) -> Launch:
     assert made.launch is not None
     return msgspec.structs.replace(made.launch, argv=tuple(word.replace(made.recipe_sha256, "") for word in made.launch.argv))
 

@@ -1,0 +1,82 @@
+"""The conductor's side of the driver: starts the process, follows its progress, and reads what it wrote."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import HarnessError
+from harness.schema.job import Job, Progress
+from harness.schema.request import Record
+from harness.schema.run import ClientReport
+
+STOP_LIMIT_S = 60.0  # it still writes the records of what was in flight
+
+
+class _Last(msgspec.Struct, frozen=True):
+    report: ClientReport
+
+
+def drive(
+    job: Job,
+    records_path: Path,
+    on_progress: Callable[[Progress], None],
+    *,
+    environment: Mapping[str, str],
+    api_key: str | None,
+) -> ClientReport:
+    """Runs `job` in a process of its own and waits for it; `records_path` then holds one `Record` a line.
+
+    The key goes through the child's environment, never through a file or an argument. An exception here (Ctrl-C, say) ends the child
+    first. Raises `HarnessError` when the driver itself fails.
+    """
+    job_path = records_path.with_suffix(".job.json")
+    job_path.write_bytes(msgspec.json.encode(job))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "harness.load", str(job_path), str(records_path)],
+        env={**environment, **({"HARNESS_API_KEY": api_key} if api_key is not None else {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on
+    )
+    try:
+        report = _follow(child, on_progress)
+        _, said = child.communicate()
+    except BaseException:
+        child.terminate()
+        try:
+            child.communicate(timeout=STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+        raise
+    finally:
+        job_path.unlink()
+    if report is None:
+        last = said.decode("utf-8", "replace").strip().splitlines()
+        raise HarnessError(
+            f"the load driver ended with code {child.returncode}: {last[-1] if last else 'it said nothing'}",
+            "report this: it is a fault of the harness",
+        )
+    return report
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records of one trial, in the order of the job."""
+    decode = msgspec.json.Decoder(Record).decode
+    with path.open("rb") as file:
+        return sorted((decode(line) for line in file), key=lambda record: record.index)
+
+
+def _follow(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], None]) -> ClientReport | None:
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.startswith(b'{"report"'):
+            return msgspec.json.decode(line, type=_Last).report
+        on_progress(msgspec.json.decode(line, type=Progress))
+    return None

@@ -1,0 +1,156 @@
+"""Runs → the numbers of a cell, each with its interval or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from harness.measure import crosscheck, speculation, stats, throughput
+from harness.measure.latency import Timing
+from harness.measure.runs import Request, Run, cache_share
+from harness.measure.stats import Estimate
+from harness.schema.workload import Cell
+
+NO_RUN = "no run has a value"
+NONE_COUNTS = "no request counts"
+PERCENTILES = {
+    "ttft": (50, 90, 95, 99),
+    "ttft_content": (50,),
+    "ttfr": (50,),
+    "tpot": (50, 90, 95, 99),
+    "e2e": (50, 90, 95, 99),
+}
+"""Of the fields of `Timing` that are called so."""
+
+
+def estimates(cell: Cell, runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]:
+    """(value with its interval, what its n counts) by the names of `metrics.METRICS`."""
+    valid = [request for run in runs for request in run.valid]
+    found = _by_runs(cell, runs) | _of_client(runs)
+    found |= {name: (estimate, "requests") for name, estimate in (_latencies(valid) | _lengths(runs, valid)).items()}
+    gaps = [gap / 1e6 for request in valid for gap in request.timing.gaps_ns]
+    found |= {f"event_gap_p{percent}_ms": (_gap(gaps, percent), "gaps") for percent in (50, 99)}
+    return found
+
+
+def decode(runs: Sequence[Run]) -> Estimate:
+    return _mean(runs, throughput.decode_tok_s, "decode_tok_s")
+
+
+def output(cell: Cell, runs: Sequence[Run]) -> Estimate:
+    steady = _mean(runs, lambda run: throughput.steady_tok_s(run, cell.concurrency))
+    if steady.value is None and any(run.valid for run in runs):
+        return Estimate(reason=f"never were {cell.concurrency} requests that count in flight at once")
+    return steady
+
+
+def _by_runs(cell: Cell, runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]:
+    """The run is the unit: one value from each, or a ratio of their sums."""
+    found = {
+        "decode_tok_s": decode(runs),
+        "decode_tok_s_n1": _mean(runs, throughput.decode_tok_s_n1, "decode_tok_s_n1"),
+        "prefill_tok_s": _mean(runs, throughput.prefill_tok_s, "prefill_tok_s"),
+        "output_tok_s": output(cell, runs),
+        "output_tok_s_full": _mean(runs, throughput.full_tok_s),
+        "request_s": _mean(runs, throughput.requests_s),
+        "ttft_ms": _mean(runs, _mean_ttft_ms, "ttft_ns"),
+        "acceptance_length": speculation.acceptance_length(runs),
+        "acceptance_length_timings": speculation.acceptance_length_timings(runs),
+        "steps_s": _steps(runs),
+        "tokens_per_event": speculation.tokens_per_event(runs),
+        "cached_share_counters": _count(cache_share(runs), len(runs), "the engine's counters do not tell of cached tokens"),
+        "engine_decode_tok_s": _engine(runs, 0),
+        "engine_prefill_tok_s": _engine(runs, 1),
+        "in_flight": _mean(runs, throughput.mean_in_flight),
+    }
+    return {name: (estimate, "runs") for name, estimate in found.items()}
+
+
+def _of_client(runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]:
+    clients = [run.trial.client for run in runs]
+    send = max((client.send_lag_p99_ns / 1e6 for client in clients), default=None)
+    loop = max((client.loop_lag_p99_ns / 1e6 for client in clients), default=None)
+    found = {
+        "client_cpu_share": stats.ratio_of_sums([client.cpu_s for client in clients], [client.wall_s for client in clients]),
+        "client_send_lag_p99_ms": _count(send, len(runs), NO_RUN),
+        "client_loop_lag_p99_ms": _count(loop, len(runs), NO_RUN),
+    }
+    return {name: (estimate, "runs") for name, estimate in found.items()}
+
+
+def _latencies(valid: Sequence[Request]) -> dict[str, Estimate]:
+    """Percentiles over the requests of all runs together."""
+    found = {}
+    for stem, percents in PERCENTILES.items():
+        values = [value / 1e6 for request in valid if (value := getattr(request.timing, f"{stem}_ns")) is not None]
+        for percent in percents:
+            known = stats.percentile(values, percent) if values else Estimate(reason=_why(valid, f"{stem}_ns"))
+            found[f"{stem}_p{percent}_ms"] = known
+    return found
+
+
+def _lengths(runs: Sequence[Run], valid: Sequence[Request]) -> dict[str, Estimate]:
+    usages = [request.record.usage for request in valid if request.record.usage is not None]
+    prompts = [usage.prompt_tokens for usage in usages if usage.prompt_tokens is not None]
+    answers = [request.timing.tokens for request in valid if request.timing.tokens is not None]
+    cached, all_prompts, n = crosscheck.usage_cache(runs) or (0, 0, 0)
+    return {
+        "prompt_tokens": _count(
+            _average(prompts), len(prompts), "the server did not count the prompts" if valid else NONE_COUNTS
+        ),
+        "completion_tokens": _count(_average(answers), len(answers), NONE_COUNTS),
+        "cached_share": _count(cached / all_prompts if n else None, n, "usage does not tell of cached tokens"),
+    }
+
+
+def _average(counts: Sequence[int]) -> float | None:
+    return sum(counts) / len(counts) if counts else None
+
+
+def _count(value: float | None, n: int, missing: str) -> Estimate:
+    """A number that is no sample of anything, so it has no interval."""
+    return Estimate(reason=missing) if value is None else Estimate(value=value, n=n, reason="a count: no interval")
+
+
+def _gap(gaps: Sequence[float], percent: int) -> Estimate:
+    """Without an interval: the gaps of one stream are not independent."""
+    found = stats.percentile(gaps, percent)
+    reason = found.reason if found.value is None else "gaps of one stream are not independent: no interval"
+    return Estimate(value=found.value, n=found.n, reason=reason and reason.replace("request", "gap"))
+
+
+def _steps(runs: Sequence[Run]) -> Estimate:
+    lengths = speculation.acceptance_length(runs)
+    if lengths.value is None:
+        return Estimate(reason=lengths.reason)
+
+    def steps(run: Run) -> float | None:
+        rate, length = throughput.decode_tok_s(run), speculation.run_acceptance_length(run)
+        return rate / length if rate is not None and length is not None else None
+
+    return _mean(runs, steps, "decode_tok_s")
+
+
+def _engine(runs: Sequence[Run], part: int) -> Estimate:
+    found = _mean(runs, lambda run: crosscheck.engine_rates(run)[part])
+    return found if found.value is not None else Estimate(reason="the server gave no timings with its answers")
+
+
+def _mean_ttft_ms(run: Run) -> float | None:
+    known = [request.timing.ttft_ns for request in run.valid if request.timing.ttft_ns is not None]
+    return sum(known) / len(known) / 1e6 if known else None
+
+
+def _mean(runs: Sequence[Run], value: Callable[[Run], float | None], field: str | None = None) -> Estimate:
+    """Over the runs that have a value; where none has, `field` of the requests' timings says why."""
+    known = [found for run in runs if (found := value(run)) is not None]
+    if known:
+        return stats.mean(known)
+    return Estimate(reason=_why([request for run in runs for request in run.valid], field))
+
+
+def _why(valid: Sequence[Request], field: str | None) -> str:
+    """The reason that most requests give."""
+    timings: list[Timing] = [request.timing for request in valid]
+    reasons = Counter(timing.why[field] for timing in timings if field in timing.why)
+    return reasons.most_common(1)[0][0] if reasons else NONE_COUNTS if not valid else NO_RUN

@@ -1,0 +1,104 @@
+"""Slots laid out by hand, so that the truth of every window is known."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from streams import MS, NO_HITS, cell, even, failed, stream, trial
+
+from harness.measure import throughput
+from harness.measure.runs import Run, runs_of
+from harness.schema.request import CONTENT, Record
+
+
+def run(records: list[Record], concurrency: int) -> Run:
+    return runs_of(cell(concurrency), [trial(counters=NO_HITS)], {0: records})[0]
+
+
+def staggered(slots: int, each: int, *, warmup: int = 1) -> list[Record]:
+    """`slots` loops without pauses, shifted against each other: answers of 160 ms with 8 tokens, 20 ms apart, from 20 ms on."""
+    records = []
+    for slot in range(slots):
+        for k in range(warmup + each):
+            phase = "warmup" if k < warmup else "measure"
+            send = slot * 160 / slots + k * 160
+            arrivals = [(20.0 * (token + 1), CONTENT, 1) for token in range(8)]
+            records.append(stream(*arrivals, send=send, end=160, index=len(records), phase=phase, slot=slot))
+    return records
+
+
+def test_steady_rate_of_staggered_slots() -> None:
+    """Four slots of 50 tok/s each. The full run also has its emptying end: 12 answers in 600 ms."""
+    found = run(staggered(4, 3), 4)
+    window = throughput.steady_window(found, 4)
+    assert window == throughput.Window(160 * MS, 640 * MS)
+    assert throughput.steady_tok_s(found, 4) == 200.0
+    assert throughput.full_window(found) == throughput.Window(160 * MS, 760 * MS)
+    assert throughput.full_tok_s(found) == pytest.approx(96 / 0.6)
+    assert throughput.requests_s(found) == pytest.approx(20.0)
+    # in flight: four until 640 ms, then three, two, one for 40 ms each
+    assert throughput.mean_in_flight(found) == pytest.approx((4 * 480 + (3 + 2 + 1) * 40) / 600)
+
+
+def test_without_counts_whole_answers_are_counted() -> None:
+    """The answers cut off at the window's end are made up for by those that the warm-up left in it: 12 answers in 480 ms."""
+    bare = [
+        msgspec.structs.replace(r, events=tuple(msgspec.structs.replace(e, tokens=None) for e in r.events), first_tokens=1)
+        for r in staggered(4, 3)
+    ]
+    found = run(bare, 4)
+    assert not throughput.counted_by_event(found)
+    assert throughput.steady_tok_s(found, 4) == pytest.approx(12 * 8 / 0.48)
+
+
+def test_warm_up_tokens_in_the_window_are_output_but_no_measured_answer() -> None:
+    found = run(staggered(4, 3), 4)
+    without = run([record for record in staggered(4, 3) if record.phase == "measure"], 4)
+    assert throughput.steady_tok_s(without, 4) is not None
+    assert (throughput.steady_tok_s(without, 4) or 0) < (throughput.steady_tok_s(found, 4) or 0)
+    assert throughput.full_tok_s(without) == throughput.full_tok_s(found)
+
+
+def test_one_stream_is_steady_to_its_end() -> None:
+    records = [even(k * 170, index=k) for k in range(3)]
+    found = run(records, 1)
+    assert throughput.steady_window(found, 1) == throughput.full_window(found)
+    assert throughput.steady_tok_s(found, 1) == pytest.approx(24 / 0.51)
+
+
+def test_never_full() -> None:
+    """Two requests cannot keep four slots busy."""
+    found = run([even(0, index=0), even(10, index=1)], 4)
+    assert throughput.steady_window(found, 4) is None
+    assert throughput.steady_tok_s(found, 4) is None
+    assert throughput.full_tok_s(found) is not None
+
+
+def test_priming_is_no_load() -> None:
+    prime = even(0, ttft=500, phase="prime", index=9)
+    found = run([prime, *[even(700 + k * 170, index=k) for k in range(3)]], 1)
+    assert throughput.steady_window(found, 1) == throughput.Window(700 * MS, 1210 * MS)
+
+
+def test_failed_requests_lengthen_the_full_run() -> None:
+    records = staggered(2, 2)
+    before = throughput.full_tok_s(run(records, 2))
+    after = throughput.full_tok_s(run([*records, failed(200, 1000, index=50)], 2))
+    assert before is not None
+    assert after is not None
+    assert after < before
+
+
+def test_run_rates_weigh_by_time() -> None:
+    """7 tokens in 70 ms and 7 in 140 ms are 66.7 tok/s: the mean of 100 and 50 would be 75."""
+    found = run([even(0, step=10), even(500, step=20, index=1)], 1)
+    assert throughput.decode_tok_s(found) == pytest.approx(14 / 0.21)
+    assert throughput.prefill_tok_s(found) == pytest.approx(1024 / 0.2)
+
+
+def test_no_requests() -> None:
+    found = run([], 1)
+    assert throughput.full_window(found) is None
+    assert throughput.steady_tok_s(found, 1) is None
+    assert throughput.decode_tok_s(found) is None
+    assert throughput.mean_in_flight(found) is None
