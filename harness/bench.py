@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +16,10 @@ from harness.engines import ENGINES
 from harness.errors import HarnessError, InvalidResult, MachineError
 from harness.hosts.local import LocalHost
 from harness.launch import preflight, server
+from harness.launch.server import Server
 from harness.load import drive
-from harness.measure import metrics, stopping
+from harness.measure import metrics, speculation, stopping
+from harness.probe import hash_files
 from harness.recipe import load
 from harness.recipe.resolve import GridOverrides, resolve
 from harness.schema.job import Progress
@@ -25,11 +28,12 @@ from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
 from harness.schema.request import Record
 from harness.schema.result import CellResult, Result
-from harness.schema.run import Anchor, Trial
+from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
 from harness.schema.workload import Cell
 from harness.sense.sampler import Sampler
-from harness.session import Session
+from harness.session import open_session
 from harness.store.folder import ResultFolder
+from harness.units import seconds
 
 HASH_LIMIT_BYTES = 20 * 2**30  # larger models are named by their Hugging Face blobs: hashing 70 GB costs minutes
 
@@ -44,6 +48,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     grid: GridOverrides
     seed: int
     url: str | None
+    served_model: str | None
+    """With `url`: which of the models it serves."""
     api_key: str | None
     environment: Mapping[str, str]
     """Of the caller: what engines inherit is chosen from it."""
@@ -69,7 +75,8 @@ class Now(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     total: int
     tok_s: float | None
-    left_s: float | None
+    """Tokens of the requests that are done, per second so far; None before the first is."""
+    left_s: float
 
 
 class Observer(Protocol):
@@ -80,7 +87,7 @@ class Observer(Protocol):
 def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     """Launch, measure, store. Whatever ends it early, what was measured by then is in the folder.
 
-    Raises `MachineError`, `EngineError`, `StoreError`; invalid cells are in the result, see `exit_code`.
+    Raises `MachineError`, `EngineError`, `StoreError`; cells that are not valid are in the result, see `exit_code`.
     """
     plan = _ready_plan(order, observer)
     folder = ResultFolder.create(root, plan.recipe_name, order.recipe.text, plan)
@@ -110,18 +117,18 @@ def exit_code(result: Result) -> int:
 
 
 @contextmanager
-def serving(order: Order, log: Path, observer: Observer) -> Iterator[tuple[Plan, server.Server]]:
+def serving(order: Order, log: Path, observer: Observer) -> Iterator[tuple[Plan, Server]]:
     """Only the server, for as long as the context lasts."""
     plan = _ready_plan(order, observer)
     with _server(order, plan, log, observer) as running:
         yield plan, running
 
 
-def recipe_for_url(url: str, model: str | None) -> Recipe:
+def recipe_for_url(url: str) -> Recipe:
     """A recipe for a server about which nothing is known but its address."""
     name = url.split("://")[-1].strip("/").replace("/", "-").replace(":", "-")
-    text = msgspec.yaml.encode({"recipe_version": "2", "name": name, "model": model or "unknown", "runtime": "openai"}).decode()
-    return load.loads(text, path=url)
+    said = {"recipe_version": "2", "name": name, "model": "unknown", "runtime": "openai"}
+    return load.loads("".join(f'{key}: "{value}"\n' for key, value in said.items()), url)
 
 
 def _ready_plan(order: Order, observer: Observer) -> Plan:
@@ -131,17 +138,15 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
     if not server.port_free(plan.host, plan.port):
+        taken = f"port {plan.port} is taken{server.owner_of(plan.port)}"
         if "port" in order.overrides:
-            raise MachineError(
-                f"port {plan.port} is taken{server.owner_of(plan.port)}",
-                "end that program, or choose another with --set port=8123",
-            )
-        taken, plan = plan.port, order.plan(port=str(server.free_port(plan.host)))
-        observer.say(f"Port {taken} is taken, so the server gets {plan.port}")
+            raise MachineError(taken, "end that program, or leave --set port=… out: then a free one is chosen")
+        plan = order.plan(port=str(server.free_port(plan.host)))
+        observer.say(f"{taken[0].upper()}{taken[1:]}, so the server gets {plan.port}")
     return plan
 
 
-def _server(order: Order, plan: Plan, log: Path, observer: Observer):  # type: ignore[no-untyped-def]
+def _server(order: Order, plan: Plan, log: Path, observer: Observer) -> AbstractContextManager[Server]:
     assert plan.launch is not None
     observer.say(f"Starting {plan.engine} with {plan.model} (log: {log})")
     return server.serve(
@@ -151,8 +156,8 @@ def _server(order: Order, plan: Plan, log: Path, observer: Observer):  # type: i
         served_model=plan.served_model,
         host=LocalHost(),
         log_path=log,
+        on_step=lambda step, seconds: observer.say(f"  {step.replace('_', ' ')} after {seconds:.1f} s"),
         environment=order.environment,
-        on_step=lambda step, seconds: observer.say(f"  {step} after {seconds:.1f} s"),
     )
 
 
@@ -161,47 +166,55 @@ class Run:
 
     def __init__(self, order: Order, plan: Plan, folder: ResultFolder, observer: Observer) -> None:
         self.order, self.plan, self.folder, self.observer = order, plan, folder, observer
-        self.anchor = Anchor(wall=clock.utc_now().isoformat(timespec="milliseconds"), mono_ns=clock.now())
+        self.anchor = Anchor(wall=_wall(), mono_ns=clock.now())
         self.trials: list[Trial] = []
         self.records: dict[int, list[Record]] = {}
         self.cells: dict[str, CellResult] = {}
         self.spent_s: dict[str, float] = {}
-        self.session: Session | None = None
+        self.facts = EngineFacts(name=plan.engine)
+        self.files: tuple[FileHash, ...] = ()
 
-    def open(self, running: server.Server | None) -> None:
-        """Ask the server what it is, and learn how to count its tokens."""
-        self.session = Session.open(self.plan, running, self.order.api_key)
-        self.plan = self.session.plan
-        self.observer.say(
-            f"Measuring {self.plan.served_model} on {self.session.facts.name} {self.session.facts.version or ''}".rstrip()
-        )
+    def open(self, running: Server | None) -> None:
+        """Asks the server what it is, and learns how to count its tokens."""
+        self.session = open_session(self.plan, running, self.order.api_key, self.folder.id, self.order.served_model)
+        self.plan, self.facts = self.session.plan, self.session.facts
+        self.folder.save_plan(self.plan)
+        path = self.order.machine.models.get(self.plan.model) if running else None
+        self.files = hash_files(path, HASH_LIMIT_BYTES) if path else ()
+        self.observer.say(f"Measuring {self.plan.served_model} on {self.facts.name} {self.facts.version or ''}".rstrip())
 
     def measure(self, sampler: Sampler) -> None:
-        """Blocks of trials, each block visiting every unfinished cell in a new seeded order, until the stopping rule ends each cell."""
-        workload = self.plan.workload
-        open_cells = list(workload.cells)
-        block = 0
-        while open_cells:
-            order = list(open_cells)
-            if workload.profile.schedule is None:
-                random.Random(f"{workload.seed}/{block}").shuffle(order)
+        """Blocks of trials, each visiting every unfinished cell in a new seeded order, until the stopping rule has ended each cell."""
+        work = self.plan.workload
+        unfinished = list(work.cells)
+        for block in count():
+            order = list(unfinished)
+            if work.profile.schedule is None:
+                random.Random(f"order/{work.seed}/{block}").shuffle(order)
             for cell in order:
                 if self._trial(cell, block, sampler):
-                    open_cells.remove(cell)
-            block += 1
+                    unfinished.remove(cell)
+            if not unfinished:
+                return
 
     def _trial(self, cell: Cell, block: int, sampler: Sampler) -> str | None:
-        """One trial, stored before anything else happens. Returns why the cell is done, or None."""
-        assert self.session is not None
+        """One trial, stored before anything else happens. Gives the reason when the cell is done."""
         index = len(self.trials)
         job = self.session.job(cell, index)
+        raw = self.folder.trial_path(index)
         before = self.session.counters()
         start = clock.now()
         report = drive.drive(
-            job, self.folder.trial_path(index), lambda progress: self._show(cell, progress, start), api_key=self.order.api_key
+            job,
+            raw,
+            lambda progress: self._show(cell, progress, start),
+            environment=self.order.environment,
+            api_key=self.order.api_key,
         )
         end = clock.now()
-        records = self.session.count(drive.read_records(self.folder.trial_path(index)))
+        records = drive.read_records(raw)
+        after = self.session.settled_counters(before, sum(record.error is None for record in records))
+        records = self.session.count(records, index)
         trial = Trial(
             index=index,
             cell=cell.id,
@@ -210,11 +223,11 @@ class Run:
             t_end_ns=end,
             client=report,
             counters_before=before,
-            counters_after=self.session.settled_counters(before, records),
+            counters_after=after,
         )
         self.trials.append(trial)
         self.records[index] = records
-        self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + (end - start) / 1e9
+        self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
         self.folder.add_trial(trial, records, sampler.take())
         reason = stopping.stop(self.plan.workload.profile, cell, self._of(cell), self.records, self.spent_s[cell.id])
         self.cells[cell.id] = metrics.cell_result(cell, self._of(cell), self.records, stopped_by=reason or "interrupted")
@@ -226,20 +239,21 @@ class Run:
         return [trial for trial in self.trials if trial.cell == cell.id]
 
     def _show(self, cell: Cell, progress: Progress, start: int) -> None:
+        work = self.plan.workload
         self.observer.now(
             Now(
                 trial=len(self.trials),
-                trials=len(self.plan.workload.cells) * self.plan.workload.profile.runs,
+                trials=len(work.cells) * work.profile.runs,
                 cell=cell.id,
                 done=progress.done,
                 total=progress.total,
-                tok_s=progress.reads / clock.since(start) if progress.reads else None,
+                tok_s=progress.done * cell.tg / clock.since(start) if progress.done else None,
                 left_s=self._left_s(),
             )
         )
 
-    def _left_s(self) -> float | None:
-        """From the trials so far: each unfinished cell's mean trial times the trials it has at least to come."""
+    def _left_s(self) -> float:
+        """The plan's estimate at first; then each cell's mean trial times the trials it has at least to come."""
         if not self.trials:
             return self.plan.estimate.seconds
         mean = sum(self.spent_s.values()) / len(self.trials)
@@ -251,7 +265,9 @@ class Run:
         return left
 
     def result(self, state: str) -> Result:
-        facts = self.session.facts if self.session else None
+        """Everything known so far."""
+        launch = self.plan.launch
+        fake = speculation.synthetic_acceptance(launch.argv, launch.env) if launch else None
         return Result(
             id=self.folder.id,
             state=state,
@@ -259,14 +275,18 @@ class Run:
             recipe_name=self.plan.recipe_name,
             recipe_sha256=self.plan.recipe_sha256,
             model=self.plan.model,
-            model_files=self._model_files(),
+            model_files=self.files,
             anchor=self.anchor,
-            finished=None if state == "running" else clock.utc_now().isoformat(timespec="milliseconds"),
+            finished=None if state == "running" else _wall(),
             machine=self.order.machine,
-            engine=facts,
+            engine=self.facts,
             trials=tuple(self.trials),
             cells=tuple(self.cells[cell.id] for cell in self.plan.workload.cells if cell.id in self.cells),
             skipped=self.plan.workload.skipped,
-            findings=self._findings(),
+            findings=(fake,) if fake else (),
             notes=self.plan.notes,
         )
+
+
+def _wall() -> str:
+    return clock.utc_now().isoformat(timespec="milliseconds")

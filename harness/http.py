@@ -32,8 +32,10 @@ class Reply(msgspec.Struct, frozen=True):
 
 def fetch(url: str, *, payload: object | None = None, headers: dict[str, str] | None = None, timeout_s: float = 10.0) -> Reply:
     """GET `url`, or POST `payload` as JSON. Never raises for the network's or the server's faults: see `Reply.status`."""
+    if not url.startswith(("http://", "https://")):
+        return Reply(0, f"{url} is not an HTTP address".encode())
     data = None if payload is None else msgspec.json.encode(payload)
-    request = Request(url, data=data, headers={"content-type": "application/json", **(headers or {})})
+    request = Request(url, data=data, headers={"content-type": "application/json", **(headers or {})})  # noqa: S310  checked above
     try:
         with _DIRECT.open(request, timeout=timeout_s) as response:
             return Reply(response.status, response.read())

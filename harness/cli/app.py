@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,14 +35,10 @@ ProfileName = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a default of the recipe; may be repeated.")
 ]
-Depth = Annotated[
-    str | None, typer.Option("--depth", metavar="LIST", help="Context tokens before the prompt, such as 0,4096.")
-]
+Depth = Annotated[str | None, typer.Option("--depth", metavar="LIST", help="Context tokens before the prompt, such as 0,4096.")]
 Pp = Annotated[str | None, typer.Option("--pp", metavar="LIST", help="Prompt tokens.")]
 Tg = Annotated[str | None, typer.Option("--tg", metavar="LIST", help="Tokens to generate.")]
-Concurrency = Annotated[
-    str | None, typer.Option("--concurrency", metavar="LIST", help="Requests in flight, such as 1,4,16.")
-]
+Concurrency = Annotated[str | None, typer.Option("--concurrency", metavar="LIST", help="Requests in flight, such as 1,4,16.")]
 Runs = Annotated[int | None, typer.Option(min=1, help="Trials of each cell before it may stop.")]
 Requests = Annotated[int | None, typer.Option(min=1, help="Measured requests per trial.")]
 Seed = Annotated[int, typer.Option(help="Prompts and order follow from it.")]
@@ -127,12 +124,14 @@ def serve(recipe: RecipeName = None, set_: Set = None) -> None:
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
 
-    with interruptible(), Terminal(quiet=False) as terminal, conductor.serving(order, terminal) as server:
-        terminal.say(f"{order.recipe.model} answers at {server.url}/v1 until Ctrl-C")
-        try:
-            server.wait()
-        except KeyboardInterrupt:
-            terminal.say("Stopping")
+    with (
+        tempfile.TemporaryDirectory(prefix="harness-") as folder,
+        interruptible(),
+        Terminal(quiet=False) as terminal,
+        conductor.serving(order, Path(folder) / "engine.log", terminal) as (plan, server),
+    ):
+        terminal.say(f"{plan.served_model} answers at {server.url}/v1 until Ctrl-C")
+        server.wait()
 
 
 def _print_plan(plan: Plan, json: bool) -> None:

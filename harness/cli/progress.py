@@ -55,9 +55,7 @@ def live_line(now: Now) -> str:
     parts = [f"trial {now.trial + 1} of at least {now.trials}", now.cell, f"{now.done}/{now.total} requests"]
     if now.tok_s is not None:
         parts.append(f"{now.tok_s:.0f} tok/s")
-    if now.left_s is not None:
-        parts.append(f"about {duration(now.left_s)} left")
-    return " · ".join(parts)
+    return " · ".join([*parts, f"about {duration(now.left_s)} left"])
 
 
 def duration(seconds: float) -> str:

@@ -76,7 +76,7 @@ def order(
         runs=runs,
         requests=requests,
     )
-    chosen = bench.recipe_for_url(url, model) if url and name is None else recipe(name or DEFAULT_RECIPE)
+    chosen = bench.recipe_for_url(url) if url and name is None else recipe(name or DEFAULT_RECIPE)
     return bench.Order(
         recipe=chosen,
         machine=machine(),
@@ -85,6 +85,7 @@ def order(
         grid=grid,
         seed=seed,
         url=url,
+        served_model=model,
         api_key=_key(api_key_env),
         environment=dict(os.environ),
     )

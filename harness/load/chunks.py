@@ -7,12 +7,13 @@ back half a UTF-8 character has still generated its token then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from harness.schema.request import CONTENT, OTHER, REASONING, ROLE, TOOL, Event, ServerTimings, Usage
+from harness.load import sse
+from harness.schema.request import CONTENT, OTHER, REASONING, ROLE, TOOL, Event, Record, ServerTimings, Usage
 
 
 class _Function(msgspec.Struct):
@@ -86,6 +87,61 @@ class Stream(msgspec.Struct, kw_only=True):
     """It said `[DONE]` or gave a finish reason."""
     error: str | None = None
     error_detail: str = ""
+
+
+class Raw(msgspec.Struct, kw_only=True):
+    """One request as it came off the wire; times on CLOCK_MONOTONIC."""
+
+    index: int
+    phase: str
+    slot: int
+    t_send_ns: int
+    t_head_ns: int | None
+    t_end_ns: int
+    status: int | None
+    error: str | None
+    error_detail: str
+    body: bytes
+    ends: Sequence[int]
+    """How much of the body had come with each read."""
+    stamps_ns: Sequence[int]
+    """When each read was received."""
+    stamps: str
+    reads: int
+
+
+def record(raw: Raw) -> Record:
+    """What the bytes say. An answer other than 200 is an error with the body's beginning; so is a stream that just ends."""
+    stream, error, detail = Stream(), raw.error, raw.error_detail
+    if raw.status is not None and raw.status != 200:
+        if error is None:
+            error, detail = f"http_{raw.status}", raw.body[:500].decode("utf-8", "replace")
+    else:
+        stream = read(sse.events(raw.body, raw.ends, raw.stamps_ns))
+        if error is None and stream.error is not None:
+            error, detail = stream.error, stream.error_detail
+        elif error is None and not stream.ended:
+            error, detail = "truncated", "the answer ended without a finish reason or [DONE]"
+    return Record(
+        index=raw.index,
+        phase=raw.phase,
+        slot=raw.slot,
+        t_sched_ns=raw.t_send_ns,
+        t_send_ns=raw.t_send_ns,
+        t_hdr_ns=raw.t_head_ns,
+        t_end_ns=raw.t_end_ns,
+        status=raw.status,
+        error=error,
+        error_detail=detail,
+        finish_reason=stream.finish_reason,
+        usage=stream.usage,
+        timings=stream.timings,
+        token_source=stream.token_source,
+        stamps=raw.stamps,
+        bytes_in=len(raw.body),
+        reads=raw.reads,
+        events=tuple(stream.events),
+    )
 
 
 def read(data: Iterable[tuple[int, bytes]]) -> Stream:

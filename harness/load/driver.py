@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from harness import clock
-from harness.load import chunks, sse
+from harness.load import chunks
 from harness.load.wire import Answer, BadHttp
 from harness.schema.job import Ask, Job, Progress, Stage
 from harness.schema.request import Record
@@ -93,6 +93,8 @@ class Driver:
 
     def run(self) -> None:
         """All stages, one after the other."""
+        if self.job.cpus is not None:
+            os.sched_setaffinity(0, self.job.cpus)
         cpu, self._began, self._offset_before = clock.cpu(), clock.now(), clock.realtime_offset()
         gc.collect()
         gc.disable()  # a collection inside the loop would be a late read
@@ -119,10 +121,10 @@ class Driver:
         return ClientReport(
             wall_s=(self._ended - self._began) / 1e9,
             cpu_s=self._cpu_ns / 1e9,
-            send_lag_p50_ns=_quantile(self._send_lags, 0.5),
-            send_lag_p99_ns=_quantile(self._send_lags, 0.99),
+            send_lag_p50_ns=quantile(self._send_lags, 0.5),
+            send_lag_p99_ns=quantile(self._send_lags, 0.99),
             send_lag_max_ns=max(self._send_lags, default=0),
-            loop_lag_p99_ns=_quantile(self._loop_lags, 0.99),
+            loop_lag_p99_ns=quantile(self._loop_lags, 0.99),
             clock_step_ns=abs(self._offset_after - self._offset_before),
             stamps="kernel" if self._kernel else "user",
             peak_in_flight=self._peak,
@@ -144,9 +146,9 @@ class Driver:
             self._fill()
             while self._in_flight:
                 for fd, mask in self._epoll.poll(TICK_S):
-                    slot = self._by_fd.get(fd)
-                    if slot is not None:
-                        self._ready(slot, mask)
+                    ready = self._by_fd.get(fd)
+                    if ready is not None:
+                        self._ready(ready, mask)
                         if self._free:
                             self._fill()
                 self._tick(slots)
@@ -351,36 +353,23 @@ class Driver:
 
     def _record(self, request: _Request) -> Record:
         answer = request.answer
-        stream, error, detail = chunks.Stream(), request.error, request.error_detail
-        if answer.status is not None and answer.status != 200:
-            if error is None:
-                error, detail = f"http_{answer.status}", answer.joined()[:500].decode("utf-8", "replace")
-        else:
-            ours = array("q", [self._monotonic(stamp) for stamp in answer.stamps])
-            stream = chunks.read(sse.events(answer.joined(), answer.ends, ours))
-            if error is None and stream.error is not None:
-                error, detail = stream.error, stream.error_detail
-            elif error is None and not stream.ended:
-                error, detail = "truncated", "the answer ended without a finish reason or [DONE]"
-        return Record(
-            index=request.index,
-            phase=request.phase,
-            slot=request.slot,
-            t_sched_ns=request.t_send,
-            t_send_ns=request.t_send,
-            t_hdr_ns=None if answer.t_head is None else self._monotonic(answer.t_head),
-            t_end_ns=self._monotonic(request.t_end),
-            status=answer.status,
-            error=error,
-            error_detail=detail,
-            finish_reason=stream.finish_reason,
-            usage=stream.usage,
-            timings=stream.timings,
-            token_source=stream.token_source,
-            stamps="kernel" if self._kernel else "user",
-            bytes_in=answer.size,
-            reads=request.reads,
-            events=tuple(stream.events),
+        return chunks.record(
+            chunks.Raw(
+                index=request.index,
+                phase=request.phase,
+                slot=request.slot,
+                t_send_ns=request.t_send,
+                t_head_ns=None if answer.t_head is None else self._monotonic(answer.t_head),
+                t_end_ns=self._monotonic(request.t_end),
+                status=answer.status,
+                error=request.error,
+                error_detail=request.error_detail,
+                body=answer.joined(),
+                ends=answer.ends,
+                stamps_ns=[self._monotonic(stamp) for stamp in answer.stamps],
+                stamps="kernel" if self._kernel else "user",
+                reads=request.reads,
+            )
         )
 
     def _monotonic(self, stamp: int) -> int:
@@ -425,16 +414,14 @@ def _reason(error: OSError, otherwise: str) -> str:
     return "timeout" if isinstance(error, TimeoutError) else otherwise
 
 
-def _quantile(values: array[int], share: float) -> int:
+def quantile(values: array[int], share: float) -> int:
     """The smallest value that at least `share` of all do not exceed; 0 of none."""
     return sorted(values)[max(0, -(-int(share * 1000) * len(values) // 1000) - 1)] if values else 0
 
 
 def main(job: Job, out: str, api_key: str | None, say: Callable[[bytes], None]) -> None:
     """Runs `job`, writes its records to the file `out` one JSON line each, and says progress and report as JSON lines."""
-    if job.cpus is not None:
-        os.sched_setaffinity(0, job.cpus)
-    encode = msgspec.json.Encoder().encode
+    encode = msgspec.json.encode
     driver = Driver(job, api_key, lambda progress: say(encode(progress)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: driver.stop())

@@ -32,11 +32,13 @@ CORPUS = Path(__file__).parent / "corpus"
 LEAST_PASSAGE = 8
 """Tokens of corpus text that every prompt has at the least."""
 
-MOST_COUNTS = 48
-"""Calls of the counter after which a passage is given up; 3 or 4 are usual, and each narrows the search."""
+MOST_TURNS = 48
+"""Lengths of one passage that are tried; 3 to 6 are usual."""
 
 PASSAGES = 8
 """Passages tried for one prompt before giving up: at some, no end has exactly the asked number of tokens."""
+
+SEAM = re.compile(r"\b(?<=\S)|(?<=[^\w\s])")
 
 SALT_DIGITS = 8
 SALT_STEP = 61_803_399  # the golden section of 10^8, and coprime to it: successive salts differ from their first digit on
@@ -126,10 +128,10 @@ class Frame(msgspec.Struct, frozen=True):
         """The message with `length` characters of the corpus."""
         return f"{self.head}{self.passage(length).rstrip()}{self.tail}"
 
-    def word_end(self, length: int) -> int:
-        """The first length from `length` on at which a word ends; `length` itself where none is near."""
-        near = re.search(r"(?<=\S)(?=\s)", self.passage(length + 40)[max(0, length - 1) :])
-        return max(0, length - 1) + near.start() if near else length
+    def seam(self, length: int) -> int:
+        """The first length from `length` on at which a word or sign ends; `length` itself where none is near."""
+        near = SEAM.search(self.passage(length + 40), max(1, length))
+        return near.start() if near else length
 
 
 def build(ruler: Ruler, source: Source, *, tokens: int, number: int) -> list[Prompt]:
@@ -170,10 +172,10 @@ def probes(source: Source, *, context: bool = False) -> list[Prompt]:
     made = []
     for index, length in enumerate((300, 2000)):
         frame = _frame(source, 2 * index + 1)
-        messages = [Message("user", frame.text(frame.word_end(length)))]
+        messages = [Message("user", frame.text(frame.seam(length)))]
         if context:
             before = _frame(source, 2 * index, context=True)
-            messages.insert(0, Message("system", before.text(before.word_end(200))))
+            messages.insert(0, Message("system", before.text(before.seam(200))))
         made.append(Prompt(tuple(messages), _salt(source, 2 * index + 1)))
     return made
 
@@ -250,8 +252,8 @@ def _fitted(count: Counter, frames: Sequence[Frame], target: int, what: str, ove
 def _fit(count: Counter, frame: Frame, target: int, floor: int, rate: float, what: str) -> str:
     for nudge in range(PASSAGES):
         if nudge:
-            frame = msgspec.structs.replace(frame, start=(frame.start + frame.word_end(0) + 1) % len(frame.corpus))
-        text = _search(count, frame.text, frame.word_end, target, floor, rate)
+            frame = msgspec.structs.replace(frame, start=(frame.start + frame.seam(0) + 1) % len(frame.corpus))
+        text = _search(count, frame.text, frame.seam, target, floor, rate)
         if text is not None:
             return text
     raise EngineError(
@@ -261,25 +263,29 @@ def _fit(count: Counter, frame: Frame, target: int, floor: int, rate: float, wha
 
 
 def _search(
-    count: Counter, text: Callable[[int], str], word_end: Callable[[int], int], target: int, floor: int, rate: float
+    count: Counter, text: Callable[[int], str], seam: Callable[[int], int], target: int, floor: int, rate: float
 ) -> str | None:
-    """A text of exactly `target` tokens, or None. Each count narrows the interval between a length that is too short and one
+    """A text of exactly `target` tokens, or None. Each turn narrows the interval between a length that is too short and one
     that is too long, so it ends; ends of words are tried before cuts within them."""
     low, high = 0, 64 * target + 1000  # the upper end only keeps a nonsensical counter from asking for gigabytes
     length = round((target - floor) * rate)
-    for turn in range(MOST_COUNTS):
-        if high - low < 2:
-            return None
-        near = word_end(length)
+    known: dict[str, int] = {}  # lengths that differ by blanks at the end are one text
+    before = (0, floor)
+    for turn in range(MOST_TURNS):
+        near = seam(max(0, length - 2))
         length = near if low < near < high else min(max(length, low + 1), high - 1)
         made = text(length)
-        counted = count(made)
+        counted = known[made] = known[made] if made in known else count(made)
         if counted == target:
             return made
         if counted < target:
             low = length
         else:
             high = length
-        own = length / (counted - floor) if counted > floor else rate
-        length = (low + high) // 2 if turn > 12 else length + round((target - counted) * own)
+        if high - low < 2:
+            return None
+        if abs(counted - before[1]) > 2:  # characters per token hereabouts
+            rate = (length - before[0]) / (counted - before[1])
+        before = (length, counted)
+        length = (low + high) // 2 if turn > 12 else length + round((target - counted) * rate)
     return None

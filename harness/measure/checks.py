@@ -75,23 +75,32 @@ def tolerated_lag_ns(runs: Sequence[Run]) -> float:
 
 def _client(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
     limit = tolerated_lag_ns(runs)
-    late = max(runs, key=lambda run: run.trial.client.send_lag_p99_ns, default=None)
-    if late is not None and late.trial.client.send_lag_p99_ns > limit:
-        text = (
-            f"in trial {late.trial.index} requests left late: p99 {late.trial.client.send_lag_p99_ns / 1e6:.2f} ms, "
-            f"tolerated {limit / 1e6:.2f} ms; the client was too slow"
-        )
+    late = max((run.trial for run in runs), key=lambda trial: trial.client.send_lag_p99_ns, default=None)
+    if late is not None and late.client.send_lag_p99_ns > limit:
+        lag = f"p99 {late.client.send_lag_p99_ns / 1e6:.2f} ms, tolerated {limit / 1e6:.2f} ms"
+        text = f"in trial {late.index} requests left late ({lag}): the client was too slow"
         yield Finding(code="client_lag", severity="invalid", text=text)
-    for run in runs:
-        client, loop = run.trial.client, [request for request in run.requests if request.record.phase != "prime"]
-        wanted = min(cell.concurrency, len(loop))
-        if client.peak_in_flight < wanted and all(request.record.error is None for request in loop):
-            text = f"trial {run.trial.index} never had more than {client.peak_in_flight} of {wanted} requests in flight"
-            yield Finding(code="connection_cap", severity="invalid", text=text)
-        if client.stamps == "kernel" and abs(client.clock_step_ns) > limit:
-            step = f"{client.clock_step_ns / 1e6:.2f} ms"
-            text = f"the wall clock was moved by {step} in trial {run.trial.index}, and the kernel's stamps with it"
-            yield Finding(code="clock_step", severity="invalid", text=text)
+    stepped = max(
+        (run.trial for run in runs if run.trial.client.stamps == "kernel"),
+        key=lambda trial: abs(trial.client.clock_step_ns),
+        default=None,
+    )
+    if stepped is not None and abs(stepped.client.clock_step_ns) > limit:
+        step = f"{stepped.client.clock_step_ns / 1e6:.2f} ms in trial {stepped.index}"
+        text = f"the wall clock was moved by {step}, and the kernel's stamps with it"
+        yield Finding(code="clock_step", severity="invalid", text=text)
+    capped = next((run.trial for run in runs if run.trial.client.peak_in_flight < _wanted(cell, run)), None)
+    if capped is not None:
+        text = (
+            f"trial {capped.index} never had more than {capped.client.peak_in_flight} of {cell.concurrency} requests in flight"
+        )
+        yield Finding(code="connection_cap", severity="invalid", text=text)
+
+
+def _wanted(cell: Cell, run: Run) -> int:
+    """Requests that must have been in flight at once; 0 where some failed, perhaps too soon for that."""
+    loop = [request.record for request in run.requests if request.record.phase != "prime"]
+    return 0 if any(record.error is not None for record in loop) else min(cell.concurrency, len(loop))
 
 
 def _tokens(runs: Sequence[Run]) -> Iterator[Finding]:

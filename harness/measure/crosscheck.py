@@ -39,12 +39,13 @@ def usage_cache(runs: Sequence[Run]) -> tuple[int, int, int] | None:
 def _cache(runs: Sequence[Run]) -> Iterator[Finding]:
     """Every prompt is new, so nothing of it may come from the cache."""
     told, by_counters = usage_cache(runs), cache_share(runs)
-    shares = {"usage": told[0] / told[1] if told else None, "counters": by_counters}
-    for source, share in shares.items():
-        if share is not None and share > CACHE_LIMIT:
-            text = f"{share:.1%} of the prompt tokens came from the prefix cache, by the server's {source}: prefill was skipped"
-            yield Finding(code="cache_hits", severity="invalid", text=text)
-    if told is None and by_counters is None:
+    shares = [(told[0] / told[1], "usage")] if told else []
+    shares += [(by_counters, "counters")] if by_counters is not None else []
+    share, source = max(shares, default=(0.0, ""))
+    if share > CACHE_LIMIT:
+        text = f"{share:.1%} of the prompt tokens came from the prefix cache, by the server's {source}: prefill was skipped"
+        yield Finding(code="cache_hits", severity="invalid", text=text)
+    if not shares:
         text = "neither usage nor counters tell of prefix-cache hits, so it is not shown that there were none"
         yield Finding(code="cache_unverified", severity="warning", text=text)
 

@@ -195,7 +195,7 @@ def _check_kind(document: Document, key: str, value: object) -> None:
         return
     if key == "env" and isinstance(value, list) and value:
         raise document.error(("env",), "env: expected a mapping, got a list", "write NAME: value lines")
-    if kind is None or not kind.acted_on or value is None or value == []:
+    if kind is None or not kind.acted_on or value is None or (value == [] and kind.json == "object"):
         return
     wanted = _JSON[kind.json]
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):

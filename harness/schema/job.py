@@ -43,5 +43,5 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     bytes_in: int
     reads: int
-    """Reads since the start: with one event per read this is close to tokens, and only ever used for the live display."""
+    """recvmsg calls that returned data."""
     in_flight: int

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import pytest
-from streams import CLIENT, MS, NO_HITS, back_to_back, cell, client, even, failed, keyed, stream, trial
 
 from harness.measure import checks, crosscheck
 from harness.measure.runs import runs_of
@@ -15,6 +14,7 @@ from harness.schema.request import CONTENT, Record, ServerTimings, Usage
 from harness.schema.result import Finding
 from harness.schema.run import ClientReport, Trial
 from harness.schema.workload import Cell
+from tests.measure.streams import CLIENT, MS, NO_HITS, back_to_back, cell, client, even, failed, keyed, stream, trial
 
 
 def found(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from streams import MS, PP, TG, cell, even, failed, speculative, stream
 
 from harness.measure.latency import excluded, timing
 from harness.schema.request import CONTENT, OTHER, REASONING, ROLE, TOOL, Record, Usage
+from tests.measure.streams import MS, PP, TG, cell, even, failed, speculative, stream
 
 
 def test_speculative_stream() -> None:

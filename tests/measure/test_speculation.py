@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from streams import cell, even, speculative, trial
 
 from harness.measure import speculation
 from harness.measure.runs import runs_of
 from harness.schema.request import Record, ServerTimings
+from tests.measure.streams import cell, even, speculative, trial
 
 
 def test_acceptance_over_the_cell() -> None:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import msgspec
-from streams import back_to_back, cell, even, failed, keyed, profile, trial
 
 from harness.measure.stopping import stop
 from harness.schema.request import Record
 from harness.schema.workload import Profile
+from tests.measure.streams import back_to_back, cell, even, failed, keyed, profile, trial
 
 
 def decide(done: list[list[Record]], elapsed_s: float = 10.0, *, concurrency: int = 1, **changes: object) -> str | None:

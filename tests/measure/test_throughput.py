@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from streams import MS, NO_HITS, cell, even, failed, stream, trial
 
 from harness.measure import throughput
 from harness.measure.runs import Run, runs_of
 from harness.schema.request import CONTENT, Record
+from tests.measure.streams import MS, NO_HITS, cell, even, failed, stream, trial
 
 
 def run(records: list[Record], concurrency: int) -> Run:
@@ -17,7 +17,7 @@ def run(records: list[Record], concurrency: int) -> Run:
 
 def staggered(slots: int, each: int, *, warmup: int = 1) -> list[Record]:
     """`slots` loops without pauses, shifted against each other: answers of 160 ms with 8 tokens, 20 ms apart, from 20 ms on."""
-    records = []
+    records: list[Record] = []
     for slot in range(slots):
         for k in range(warmup + each):
             phase = "warmup" if k < warmup else "measure"

@@ -89,6 +89,9 @@ def test_tabs_get_their_own_hint() -> None:
 
 
 def test_hostile_text_is_refused_in_bounded_time() -> None:
+    hundred = f"a: &a [{', '.join(['x'] * 100)}]\nb: "
+    assert len(Document(f"{hundred}[{', '.join(['*a'] * 190)}]\n", "x.yaml").value["b"]) == 190
+    assert "too many values" in refused(f"{hundred}[{', '.join(['*a'] * 210)}]\n")
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
     bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30))
     assert "too many values" in refused(bomb)

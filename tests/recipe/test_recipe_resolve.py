@@ -110,6 +110,13 @@ def test_overrides_are_read_as_yaml_and_reach_the_command() -> None:
     assert made.requires[-1] == "port:8123"
 
 
+@pytest.mark.parametrize(
+    ("given", "read"), [("0.70", "0.7"), ("true", "True"), ("0x10", "16"), ("'1'", "1"), ("1 K", "1 K"), ("a: b", "a: b")]
+)
+def test_overrides_are_what_the_recipe_would_read(given: str, read: str) -> None:
+    assert argv(plan(VLLM, {"max_model_len": given})).endswith(f"--max-model-len {read}")
+
+
 def test_json_overrides_stay_as_typed() -> None:
     text = VLLM.replace("unused: 1", "speculative_config: '{}'").rstrip() + " --speculative-config '{speculative_config}'\n"
     made = plan(text, {"speculative_config": '{"method": "mtp"}'})

@@ -1,0 +1,226 @@
+"""A server that is ready to be measured: what it is, how its tokens are counted, what its counters say, and the next job for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+import msgspec
+
+from harness import clock, http
+from harness.engines import ENGINES, detect
+from harness.engines.base import Engine
+from harness.errors import EngineError
+from harness.launch.server import Server
+from harness.load import prompts, tokens
+from harness.load.prompts import Prompt, Source
+from harness.load.tokens import Measured, Ruler
+from harness.recipe import cells
+from harness.schema.job import Ask, Job, Stage
+from harness.schema.plan import Plan
+from harness.schema.request import Record
+from harness.schema.run import EngineFacts
+from harness.schema.workload import Cell
+
+PATH = "/v1/chat/completions"
+PROBE_TRIAL = -1
+RETOKENIZED = 3
+"""Answers of each trial that are counted a second time, by the tokenizer."""
+SETTLE_S = 3.0
+"""Engines publish their counters a little after the last token: they are read until they stand still, at most this long."""
+
+
+class Session:
+    """Made by `open_session`; `plan` is the plan as the server made it: engine, served name and cells that fit."""
+
+    def __init__(
+        self, plan: Plan, engine: Engine, facts: EngineFacts, ruler: Ruler, running: Server | None, talk: Talk, run_id: str
+    ) -> None:
+        self.plan, self.engine, self.facts, self.ruler = plan, engine, facts, ruler
+        self._running, self._talk, self._run_id = running, talk, run_id
+
+    def job(self, cell: Cell, trial: int) -> Job:
+        """The trial's requests, complete. Its prompts follow from seed, trial and run; prompts of one trial are all different."""
+        place = urlsplit(self.plan.url)
+        return Job(
+            scheme=place.scheme,
+            host=place.hostname or "",
+            port=self.plan.port,
+            path=place.path.rstrip("/") + PATH,
+            stages=tuple(self._primed_stages(cell, trial) if cell.prefix_caching and cell.depth else self._stages(cell, trial)),
+        )
+
+    def _stages(self, cell: Cell, trial: int) -> Iterator[Stage]:
+        """Warm-up and measured requests in one stage: the loop goes on from one to the other without draining."""
+        number = cell.warmup + cell.requests
+        made = prompts.build(self.ruler, self._source(cell, trial), tokens=cell.prompt_tokens, number=number)
+        phases = ["warmup"] * cell.warmup + ["measure"] * cell.requests
+        yield Stage(cell.concurrency, tuple(self._ask(cell, phase, prompt) for phase, prompt in zip(phases, made, strict=True)))
+
+    def _primed_stages(self, cell: Cell, trial: int) -> Iterator[Stage]:
+        """Rounds of as many requests as there are slots: first their contexts go into the cache, then they are asked. The first
+        round is the warm-up."""
+        number = cell.concurrency + cell.requests
+        pairs = prompts.primed(self.ruler, self._source(cell, trial), depth=cell.depth, tokens=cell.pp, number=number)
+        for start in range(0, number, cell.concurrency):
+            batch = pairs[start : start + cell.concurrency]
+            prime, measure = ("prime", "measure") if start else ("warmup", "warmup")
+            yield Stage(cell.concurrency, tuple(self._ask(cell, prime, pair.prime, tokens=1) for pair in batch))
+            yield Stage(cell.concurrency, tuple(self._ask(cell, measure, pair.ask) for pair in batch))
+
+    def _source(self, cell: Cell, trial: int) -> Source:
+        return Source(prompt_class=cell.prompt_class, seed=self.plan.workload.seed, trial=trial, run=self._run_id)
+
+    def _ask(self, cell: Cell, phase: str, prompt: Prompt, tokens: int | None = None) -> Ask:
+        length = tokens or cell.tg
+        fields = self.engine.request_fields(tokens=length, salt=prompt.salt, prefix_caching=cell.prefix_caching)
+        sampling = self.plan.workload.sampling
+        return Ask(
+            phase, prompts.body(prompt.messages, model=self.plan.served_model, tokens=length, sampling=sampling, fields=fields)
+        )
+
+    def count(self, records: Sequence[Record], trial: int) -> list[Record]:
+        """The records with what only the tokenizer can say: the first event's tokens, and a second count of some answers."""
+        filled = tokens.fill_first(records, self.ruler)
+        return tokens.retokenize(filled, self.ruler, sample=RETOKENIZED, seed=trial)
+
+    def counters(self) -> dict[str, float]:
+        return self._talk.counters(self.engine)
+
+    def settled_counters(self, before: dict[str, float], finished: int) -> dict[str, float]:
+        """The counters after a trial of which `finished` requests got their answer."""
+        start = clock.now()
+        last = self.counters()
+        while clock.since(start) < SETTLE_S:
+            clock.sleep(0.1)
+            now = self.counters()
+            arrived = now.get("requests_finished", 0.0) - before.get("requests_finished", 0.0)
+            if now == last and ("requests_finished" not in now or arrived >= finished):
+                break
+            last = now
+        return last
+
+    def check_alive(self) -> None:
+        """Raises `EngineError` when the server that we started has died."""
+        if self._running is not None:
+            self._running.check()
+
+
+class Talk:
+    """Control-plane requests to one server."""
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self.url = url
+        self._headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
+
+    def page(self, path: str) -> object | None:
+        """A decoded JSON page; None where there is none."""
+        reply = http.fetch(self.url + path, headers=self._headers)
+        try:
+            return reply.json() if reply.ok else None
+        except msgspec.DecodeError:
+            return None
+
+    def counters(self, engine: Engine) -> dict[str, float]:
+        if engine.METRICS is None:
+            return {}
+        reply = http.fetch(self.url + engine.METRICS, headers=self._headers)
+        return engine.counters(reply.text) if reply.ok else {}
+
+    def ask(self, path: str, payload: object, what: str, timeout_s: float = 600.0) -> object:
+        """The JSON answer to `payload`. Raises `EngineError`."""
+        reply = http.fetch(self.url + path, payload=payload, headers=self._headers, timeout_s=timeout_s)
+        if reply.ok:
+            try:
+                return reply.json()
+            except msgspec.DecodeError:
+                pass
+        if reply.status == 0:
+            raise EngineError(f"{self.url} does not answer: {reply.text}", "check that the server runs, and its address")
+        said = " ".join(reply.text.split())[:200] or "(nothing)"
+        raise EngineError(
+            f"{self.url}{path} answers HTTP {reply.status} to {what}: {said}", "look at the server's log for the reason"
+        )
+
+    def reachable(self) -> None:
+        reply = http.fetch(f"{self.url}/v1/models", headers=self._headers)
+        if reply.status == 0:
+            raise EngineError(f"{self.url} does not answer: {reply.text}", "check that the server runs, and its address")
+        if reply.status in (401, 403):
+            raise EngineError(
+                f"{self.url} answers HTTP {reply.status}", "it wants a key: name its variable with --api-key-env NAME"
+            )
+
+
+def open_session(plan: Plan, running: Server | None, api_key: str | None, run_id: str, model: str | None) -> Session:
+    """Asks the server what it is and measures its chat template. `model` chooses one where a server that already runs serves several.
+
+    Raises `EngineError` when it does not answer as an OpenAI-compatible server does.
+    """
+    talk = Talk(plan.url, api_key)
+    engine = ENGINES[plan.engine]
+    if running is None:
+        talk.reachable()
+        engine = detect(talk.page)
+        plan = msgspec.structs.replace(plan, engine=engine.NAME, served_model=model or _served(talk) or plan.served_model)
+    known = engine.facts(talk.page)
+    limit = known.context_limit or plan.context_limit
+    work = plan.workload
+    fitting = cells.workload(work.profile_name, work.profile, seed=work.seed, context_limit=limit)
+    plan = msgspec.structs.replace(plan, context_limit=limit, workload=fitting)
+    if not plan.workload.cells:
+        raise EngineError(
+            f"no cell fits the server's context of {limit} tokens",
+            "measure shorter prompts (--pp, --depth), or start it with more",
+        )
+    ruler = _ruler(plan, engine, talk)
+    facts = EngineFacts(
+        name=engine.NAME,
+        version=known.version,
+        settings=known.settings,
+        start_s=running.start_s if running else {},
+        context_limit=limit,
+        prompt_overhead_tokens=ruler.overheads.get(1),
+    )
+    return Session(plan, engine, facts, ruler, running, talk, run_id)
+
+
+def _served(talk: Talk) -> str | None:
+    match talk.page("/v1/models"):
+        case {"data": [{"id": str(name)}, *_]}:
+            return name
+        case _:
+            return None
+
+
+def _ruler(plan: Plan, engine: Engine, talk: Talk) -> Ruler:
+    """By the server's tokenizer where it has one, else an estimate from its usage."""
+    cell = plan.workload.cells[0]
+    source = Source(prompt_class=cell.prompt_class, seed=plan.workload.seed, trial=PROBE_TRIAL, run="probe")
+    shapes = {False, cell.prefix_caching}
+    measured = [
+        _measure(plan, talk, prompt) for context in sorted(shapes) for prompt in prompts.probes(source, context=context)
+    ]
+    if engine.tokenize_request("", plan.served_model) is None:
+        return tokens.estimate(measured)
+
+    def count(text: str) -> int:
+        request = engine.tokenize_request(text, plan.served_model)
+        assert request is not None
+        path, payload = request
+        return engine.tokenize_count(talk.ask(path, payload, "a request to count tokens"))
+
+    return tokens.exact(count, measured)
+
+
+def _measure(plan: Plan, talk: Talk, prompt: Prompt) -> Measured:
+    payload = {"model": plan.served_model, "messages": list(prompt.messages), "max_tokens": 1, "temperature": 0}
+    reply = talk.ask(PATH, payload, "a request of one token")
+    match reply:
+        case {"usage": {"prompt_tokens": int(used)}}:
+            return Measured(prompt.texts, used)
+        case _:
+            raise EngineError(
+                f"{plan.url} does not say how many tokens a prompt has (no usage.prompt_tokens)",
+                "without usage no token count can be trusted: measure a server that reports it",
+            )
