@@ -180,7 +180,7 @@ class Run:
         self.plan, self.facts = self.session.plan, self.session.facts
         self.folder.save_plan(self.plan)
         path = self.order.machine.models.get(self.plan.model) if running else None
-        self.files = hash_files(path, HASH_LIMIT_BYTES) if path else ()
+        self.files = hash_files(Path(path), HASH_LIMIT_BYTES) if path else ()
         self.observer.say(f"Measuring {self.plan.served_model} on {self.facts.name} {self.facts.version or ''}".rstrip())
 
     def measure(self, sampler: Sampler) -> None:

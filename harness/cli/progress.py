@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
+from harness.report import text
+
 if TYPE_CHECKING:
     from rich.status import Status
 
@@ -55,13 +57,7 @@ def live_line(now: Now) -> str:
     parts = [f"trial {now.trial + 1} of at least {now.trials}", now.cell, f"{now.done}/{now.total} requests"]
     if now.tok_s is not None:
         parts.append(f"{now.tok_s:.0f} tok/s")
-    return " · ".join([*parts, f"about {duration(now.left_s)} left"])
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return " · ".join([*parts, f"about {text.duration(now.left_s)} left"])
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Our own server of exactly known speed: the truth that the harness is tested and calibrated against.
 
-`python -m harness.engines.paced --ttft-ms 50 --tpot-ms 10` speaks the OpenAI streaming API as vLLM does. Token event j of a request goes
-out at received + ttft + j·k·tpot, on an absolute schedule, and `--log` gets one line per request with what really happened, on
-CLOCK_MONOTONIC. A token is a word; the chat template adds `TEMPLATE_TOKENS`. `--behave` makes it misbehave, see `BEHAVIOURS`.
+`python -m harness.engines.paced --ttft-ms 50 --tpot-ms 10` speaks the OpenAI API as vLLM does, on an absolute schedule (`pacing`), prints
+one JSON line with its URL when it listens, and writes one line per request to `--log` with what really happened, on CLOCK_MONOTONIC. A
+token is a word. `--behave` makes it misbehave, see `pacing.BEHAVIOURS`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import msgspec
 
 from harness import clock
-from harness.engines import vllm
+from harness.engines import pacing, vllm
 from harness.engines.base import Diagnosis, ServerFacts
+from harness.engines.pacing import BEHAVIOURS, Pace, Send
 
 NAME = "paced"
 HEALTH = "/health"
@@ -30,29 +31,10 @@ tokenize_request = vllm.tokenize_request
 tokenize_count = vllm.tokenize_count
 counters = vllm.counters
 
-TEMPLATE_TOKENS = 4
 CONTEXT_TOKENS = 131_072
-SPIN_NS = 1_500_000  # epoll's timeout counts milliseconds: nearer than this we look again and again instead
-
-BEHAVIOURS = {
-    "early_role": "a role event MS after the request, before any token (early_role:20)",
-    "reasoning": "the first N tokens are reasoning (reasoning:30)",
-    "merge": "N events leave in one segment (merge:3)",
-    "split": "each event leaves in two segments, cut inside a character",
-    "crlf": "lines end in CRLF",
-    "comments": "a comment stands before each event",
-    "close": "the connection is closed after each answer",
-    "unchunked": "no chunks: the body ends with the connection",
-    "no_usage": "usage is never sent",
-    "no_ids": "token_ids are never sent",
-    "no_done": "[DONE] is never sent",
-    "stop_early": "the model stops after N tokens (stop_early:4)",
-    "stall": "nothing for MS after the fourth token event (stall:2000)",
-    "error": "an error event after N tokens (error:8)",
-    "reset": "the connection is reset after N tokens (reset:8)",
-    "cached": "N prompt tokens are said to come from the cache (cached:64)",
-    "http": "every completion answers this status (http:500)",
-}
+SPIN_NS = 60_000  # a sleep ends up to this much late: the last bit of waiting is spent looking
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
+_STAMP = struct.Struct("@qq")
 
 
 def facts(get: Callable[[str], object | None]) -> ServerFacts:
@@ -71,143 +53,15 @@ def diagnose(log: Sequence[str]) -> Diagnosis | None:
     return vllm.diagnose(log)
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast, and how badly."""
-
-    ttft_ns: int
-    tpot_ns: int
-    tokens_per_event: int
-    behave: dict[str, int]
-
-
-class Send(msgspec.Struct, kw_only=True):
-    """Something that leaves at `due_ns`; `tokens` are known to the client with it. `end` closes the answer, `reset` the connection."""
-
-    due_ns: int
-    data: bytes
-    tokens: int = 0
-    end: bool = False
-    reset: bool = False
-
-
-class Asked(msgspec.Struct, kw_only=True):
-    """A completion request."""
-
-    chat: bool
-    model: str
-    stream: bool
-    tokens: int
-    prompt_tokens: int
-    ids: bool
-    continuous: bool
-
-
-def asked(path: str, body: dict[str, Any]) -> Asked:
-    chat = path.endswith("/chat/completions")
-    said = " ".join(str(m.get("content", "")) for m in body.get("messages", [])) if chat else str(body.get("prompt", ""))
-    options = body.get("stream_options") or {}
-    return Asked(
-        chat=chat,
-        model=str(body.get("model", "paced")),
-        stream=bool(body.get("stream")),
-        tokens=int(body.get("max_completion_tokens") or body.get("max_tokens") or 16),
-        prompt_tokens=len(said.split()) + (TEMPLATE_TOKENS if chat else 0),
-        ids=bool(body.get("return_token_ids")),
-        continuous=bool(options.get("continuous_usage_stats")),
-    )
-
-
-def script(ask: Asked, pace: Pace, received_ns: int) -> list[Send]:
-    """The whole answer as (when, what) before HTTP framing: events first, then how they are cut into segments."""
-    behave, k = pace.behave, pace.tokens_per_event
-    total = min(ask.tokens, behave.get("stop_early", ask.tokens))
-    first = received_ns + pace.ttft_ns
-    role = Send(due_ns=first, data=_event(ask, pace, {"role": "assistant", "content": ""}, 0, None, 0), tokens=0)
-    sends = [role] if ask.chat else []
-    if "early_role" in behave:
-        role.due_ns = received_ns + behave["early_role"] * 1_000_000
-    due, done = first, 0
-    while done < total:
-        step = min(k, total - done)
-        if behave.get("reasoning", 0) > done:
-            step = min(step, behave["reasoning"] - done)
-        if "stall" in behave and done == 4 * k:
-            due += behave["stall"] * 1_000_000
-        text = "".join(f" wörd{n}" for n in range(done, done + step))
-        kind = "reasoning_content" if done < behave.get("reasoning", 0) else "content"
-        done += step
-        finish = None if done < total else "length" if total == ask.tokens else "stop"
-        sends.append(Send(due_ns=due, data=_event(ask, pace, {kind: text}, step, finish, done), tokens=step))
-        due += k * pace.tpot_ns
-        for name in ("error", "reset"):
-            if name in behave and done >= behave[name]:
-                return [*_segments(sends, behave), _broken(name, sends[-1].due_ns)]
-    last = sends[-1].due_ns
-    if "no_usage" not in behave:
-        sends.append(Send(due_ns=last, data=_usage_event(ask, pace, total)))
-    if "no_done" not in behave:
-        sends.append(Send(due_ns=last, data=_lines("[DONE]", behave)))
-    return [*_segments(sends, behave), Send(due_ns=last, data=b"", end=True)]
-
-
-def _broken(how: str, due_ns: int) -> Send:
-    if how == "reset":
-        return Send(due_ns=due_ns + 1_000_000, data=b"", reset=True)  # after what was sent has been read
-    return Send(
-        due_ns=due_ns, data=b'data: {"error": {"message": "the paced server was told to fail", "code": 500}}\n\n', end=True
-    )
-
-
-def _event(ask: Asked, pace: Pace, delta: dict[str, str], step: int, finish: str | None, so_far: int) -> bytes:
-    choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
-    if ask.chat:
-        choice["delta"] = delta
-    else:
-        choice["text"] = delta.get("content", "")
-    if ask.ids and step and "no_ids" not in pace.behave:
-        choice["token_ids"] = list(range(so_far - step, so_far))
-    chunk: dict[str, Any] = {"id": "paced", "object": "chat.completion.chunk", "model": ask.model, "choices": [choice]}
-    if ask.continuous and "no_usage" not in pace.behave:
-        chunk["usage"] = {"prompt_tokens": ask.prompt_tokens, "completion_tokens": so_far}
-    return _lines(msgspec.json.encode(chunk).decode(), pace.behave)
-
-
-def _usage_event(ask: Asked, pace: Pace, total: int) -> bytes:
-    return _lines(
-        msgspec.json.encode({"choices": [], "model": ask.model, "usage": _usage(ask, pace, total)}).decode(), pace.behave
-    )
-
-
-def _usage(ask: Asked, pace: Pace, total: int) -> dict[str, Any]:
-    cached = {"cached_tokens": pace.behave.get("cached", 0)}
-    return {"prompt_tokens": ask.prompt_tokens, "completion_tokens": total, "prompt_tokens_details": cached}
-
-
-def _lines(data: str, behave: Mapping[str, int]) -> bytes:
-    text = (": keep-alive\n\n" if "comments" in behave else "") + f"data: {data}\n\n"
-    return text.replace("\n", "\r\n").encode() if "crlf" in behave else text.encode()
-
-
-def _segments(sends: list[Send], behave: Mapping[str, int]) -> list[Send]:
-    """The same bytes in other segments: several events in one, or one event over two."""
-    if (n := behave.get("merge", 0)) > 1:
-        groups = [sends[at : at + n] for at in range(0, len(sends), n)]
-        return [Send(due_ns=g[-1].due_ns, data=b"".join(s.data for s in g), tokens=sum(s.tokens for s in g)) for g in groups]
-    if "split" in behave:
-        cut = []
-        for send in sends:
-            at = send.data.find("ö".encode()) + 1 or len(send.data) // 2
-            cut += [Send(due_ns=send.due_ns - 500_000, data=send.data[:at])]
-            cut += [Send(due_ns=send.due_ns, data=send.data[at:], tokens=send.tokens)]
-        return cut
-    return sends
-
-
 class Truth(msgspec.Struct, kw_only=True):
     """What really happened to one request: the log's line."""
 
     t_received_ns: int
+    """When the kernel had the last of it."""
     t_first_ns: int | None = None
+    """Just before the first token was handed to the kernel."""
+    t_content_ns: int | None = None
+    """The same of the first token that is not reasoning."""
     t_last_ns: int | None = None
     tokens: int = 0
     first_tokens: int = 0
@@ -216,27 +70,32 @@ class Truth(msgspec.Struct, kw_only=True):
 
 
 class Connection:
+    """`sends` are what is left of the answer on it."""
+
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.inbox = b""
         self.outbox = b""
+        self.authorization: str | None = None
         self.chunked = True
         self.close_after = False
         self.truth: Truth | None = None
+        self.sends: Iterator[Send] = iter(())
 
 
 class Server:
     """One epoll loop: reads requests, and sends what is due."""
 
-    def __init__(self, host: str, port: int, pace: Pace, log: TextIO | None) -> None:
+    def __init__(self, host: str, port: int, pace: Pace, log: TextIO | None, api_key: str | None = None) -> None:
         self.listener = socket.create_server((host, port), backlog=4096)
         self.listener.setblocking(False)
+        self.listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # its connections inherit it
         self.port: int = self.listener.getsockname()[1]
-        self._pace, self._log = pace, log
+        self._pace, self._log, self._api_key = pace, log, api_key
         self._epoll = select.epoll()
         self._epoll.register(self.listener.fileno(), select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
-        self._due: list[tuple[int, int, Connection, list[Send], int]] = []
+        self._due: list[tuple[int, int, Connection, Send]] = []
         self._count = 0
         self._totals = dict.fromkeys(("prompt", "generation", "finished", "cached", "drafts", "accepted", "ttft_count"), 0)
         self._ttft_sum_s = 0.0
@@ -245,7 +104,9 @@ class Server:
         while True:
             self._send_due()
             wait = (self._due[0][0] - clock.now() - SPIN_NS) / 1e9 if self._due else 1.0
-            for fd, mask in self._epoll.poll(max(wait, 0.0)):
+            if wait > 0:
+                select.select([self._epoll], [], [], wait)  # in microseconds, where epoll's own timeout counts milliseconds
+            for fd, mask in self._epoll.poll(0):
                 if fd == self.listener.fileno():
                     self._accept()
                 elif fd in self._connections:
@@ -267,16 +128,17 @@ class Server:
             if mask & select.EPOLLOUT:
                 self._write(connection, b"")
             if mask & ~select.EPOLLOUT:
-                data = connection.sock.recv(1 << 20)
+                data, ancillary, _, _ = connection.sock.recvmsg(1 << 18, socket.CMSG_SPACE(_STAMP.size))
                 if not data:
                     self._drop(connection)
                     return
                 connection.inbox += data
-                self._requests(connection)
+                self._request(connection, _received(ancillary))
         except OSError:
             self._drop(connection)
 
-    def _requests(self, connection: Connection) -> None:
+    def _request(self, connection: Connection, received_ns: int) -> None:
+        """Answers a request that has come whole by now."""
         head, found, rest = connection.inbox.partition(b"\r\n\r\n")
         if not found:
             return
@@ -285,13 +147,17 @@ class Server:
         length = int(headers.get("content-length", "0"))
         if len(rest) < length:
             return
-        received = clock.now()
         connection.inbox = rest[length:]
+        connection.authorization = headers.get("authorization")
         method, path, _ = first.split(" ", 2)
-        body = msgspec.json.decode(rest[:length]) if length else {}
-        self._answer(connection, method, path.partition("?")[0], body, received)
+        self._answer(connection, method, path.partition("?")[0], rest[:length], received_ns)
 
-    def _answer(self, connection: Connection, method: str, path: str, body: Any, received: int) -> None:
+    def _answer(self, connection: Connection, method: str, path: str, data: bytes, received_ns: int) -> None:
+        try:
+            body = msgspec.json.decode(data) if data else {}
+        except msgspec.DecodeError as error:
+            self._refuse(connection, 400, str(error))
+            return
         if path == "/health":
             self._reply(connection, 200, b"")
         elif path == "/v1/models":
@@ -303,80 +169,83 @@ class Server:
             words = str(body.get("prompt", body.get("content", ""))).split()
             self._reply(connection, 200, msgspec.json.encode({"count": len(words), "tokens": list(range(len(words)))}))
         elif path in ("/v1/chat/completions", "/v1/completions") and method == "POST":
-            self._complete(connection, asked(path, body), received)
+            self._complete(connection, path, body, received_ns)
         else:
-            self._reply(connection, 404, b'{"error": {"message": "no such page"}}')
+            self._refuse(connection, 404, f"there is no {path}")
 
-    def _complete(self, connection: Connection, ask: Asked, received: int) -> None:
-        behave = self._pace.behave
-        truth = Truth(t_received_ns=received, prompt_tokens=ask.prompt_tokens)
-        if "http" in behave:
-            truth.status = behave["http"]
+    def _complete(self, connection: Connection, path: str, body: Mapping[str, Any], received_ns: int) -> None:
+        ask, behave = pacing.asked(path, body), self._pace.behave
+        truth = Truth(t_received_ns=received_ns, prompt_tokens=ask.prompt_tokens)
+        unknown = self._api_key is not None and connection.authorization != f"Bearer {self._api_key}"
+        if unknown or "http" in behave:
+            truth.status = 401 if unknown else behave["http"]
             self._write_log(truth)
-            self._reply(connection, behave["http"], b'{"error": {"message": "the paced server was told to fail"}}')
+            self._refuse(connection, truth.status, "the key is wrong" if unknown else "the paced server was told to fail")
             return
         self._totals["prompt"] += ask.prompt_tokens
         self._totals["cached"] += behave.get("cached", 0)
-        if not ask.stream:
-            text = "".join(f" wörd{n}" for n in range(ask.tokens))
-            part = {"message": {"role": "assistant", "content": text}} if ask.chat else {"text": text}
-            choice = {"index": 0, "finish_reason": "length", **part}
-            whole = {"model": ask.model, "choices": [choice], "usage": _usage(ask, self._pace, ask.tokens)}
-            self._totals["generation"] += ask.tokens
-            self._totals["finished"] += 1
-            self._reply(connection, 200, msgspec.json.encode(whole))
-            return
         connection.truth = truth
-        connection.chunked = "unchunked" not in behave
-        connection.close_after = "close" in behave or not connection.chunked
-        head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-        head += "transfer-encoding: chunked\r\n" if connection.chunked else ""
-        head += "connection: close\r\n" if connection.close_after else ""
-        self._write(connection, f"{head}\r\n".encode())
-        self._schedule(connection, script(ask, self._pace, received), 0)
+        connection.chunked = False
+        if not ask.stream:
+            send = pacing.whole(ask, self._pace, received_ns)
+            send.data = _head(200, "application/json", len(send.data)) + send.data
+            connection.sends = iter((send,))
+        else:
+            connection.chunked = "unchunked" not in behave
+            connection.close_after = "close" in behave or not connection.chunked
+            head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+            head += "transfer-encoding: chunked\r\n" if connection.chunked else ""
+            head += "connection: close\r\n" if connection.close_after else ""
+            self._write(connection, f"{head}\r\n".encode())
+            connection.sends = pacing.answer(ask, self._pace, received_ns)
+        self._schedule(connection)
 
-    def _schedule(self, connection: Connection, sends: list[Send], at: int) -> None:
-        self._count += 1
-        heapq.heappush(self._due, (sends[at].due_ns, self._count, connection, sends, at))
+    def _schedule(self, connection: Connection) -> None:
+        send = next(connection.sends, None)
+        if send is not None:
+            self._count += 1
+            heapq.heappush(self._due, (send.due_ns, self._count, connection, send))
 
     def _send_due(self) -> None:
-        while self._due and self._due[0][0] <= clock.now():
-            _, _, connection, sends, at = heapq.heappop(self._due)
+        now = clock.now()
+        while self._due and self._due[0][0] <= now:
+            _, _, connection, send = heapq.heappop(self._due)
             if connection.sock.fileno() < 0:  # it hung up
                 continue
-            send = sends[at]
             try:
                 self._send(connection, send)
             except OSError:
                 self._drop(connection)
-                continue
-            if at + 1 < len(sends):
-                self._schedule(connection, sends, at + 1)
+            else:
+                self._schedule(connection)
 
     def _send(self, connection: Connection, send: Send) -> None:
         if send.reset:
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._finish(connection)
             self._drop(connection)
             return
         data = send.data
         if connection.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             data += b"0\r\n\r\n" if send.end else b""
+        if send.tokens and connection.truth is not None:
+            self._tell(connection.truth, send)
         self._write(connection, data)
-        truth = connection.truth
-        if send.tokens and truth is not None:
-            truth.t_last_ns = clock.now()
-            if truth.t_first_ns is None:
-                truth.t_first_ns, truth.first_tokens = truth.t_last_ns, send.tokens
-            truth.tokens += send.tokens
-            self._totals["generation"] += send.tokens
-            self._totals["drafts"] += 1
-            self._totals["accepted"] += send.tokens - 1
         if send.end:
             self._finish(connection)
-            if connection.close_after:
+            if connection.close_after and connection.sock.fileno() >= 0:
                 self._drop(connection)
+
+    def _tell(self, truth: Truth, send: Send) -> None:
+        truth.t_last_ns = clock.now()
+        if truth.t_first_ns is None:
+            truth.t_first_ns, truth.first_tokens = truth.t_last_ns, send.tokens
+        if truth.t_content_ns is None and truth.tokens >= self._pace.behave.get("reasoning", 0):
+            truth.t_content_ns = truth.t_last_ns
+        truth.tokens += send.tokens
+        self._totals["generation"] += send.tokens
+        self._totals["drafts"] += 1
+        self._totals["accepted"] += send.tokens - 1
 
     def _finish(self, connection: Connection) -> None:
         truth, connection.truth = connection.truth, None
@@ -393,9 +262,11 @@ class Server:
             self._log.write(msgspec.json.encode(truth).decode() + "\n")
             self._log.flush()
 
+    def _refuse(self, connection: Connection, status: int, why: str) -> None:
+        self._reply(connection, status, msgspec.json.encode({"error": {"message": why, "code": status}}))
+
     def _reply(self, connection: Connection, status: int, body: bytes, kind: str = "application/json") -> None:
-        head = f"HTTP/1.1 {status} {'OK' if status == 200 else 'Error'}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
-        self._write(connection, head.encode() + body)
+        self._write(connection, _head(status, kind, len(body)) + body)
 
     def _write(self, connection: Connection, data: bytes) -> None:
         """Sends now what the socket takes, the rest when it takes more."""
@@ -410,6 +281,10 @@ class Server:
             self._epoll.modify(connection.sock.fileno(), select.EPOLLIN | (select.EPOLLOUT if connection.outbox else 0))
 
     def _drop(self, connection: Connection) -> None:
+        """The connection is over; an answer that was on it is logged as far as it came, and counts as finished nowhere."""
+        if connection.truth is not None:
+            self._write_log(connection.truth)
+            connection.truth = None
         if connection.sock.fileno() >= 0:
             del self._connections[connection.sock.fileno()]
             connection.sock.close()
@@ -421,6 +296,7 @@ class Server:
             "vllm:generation_tokens_total": total["generation"],
             "vllm:request_success_total": total["finished"],
             "vllm:prefix_cache_queries_total": total["prompt"],
+            "vllm:prefix_cache_hits_total": total["cached"],
             "vllm:prompt_tokens_cached_total": total["cached"],
             "vllm:time_to_first_token_seconds_sum": self._ttft_sum_s,
             "vllm:time_to_first_token_seconds_count": total["ttft_count"],
@@ -432,6 +308,19 @@ class Server:
         return "".join(f"# TYPE {name} counter\n{name} {value}\n" for name, value in rows.items())
 
 
+def _received(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The kernel's stamp on our clock; this instant where it gave none (the very first packets after it was asked to)."""
+    if not ancillary:
+        return clock.now()
+    seconds, rest = _STAMP.unpack(ancillary[0][2])
+    return int(seconds * 1_000_000_000 + rest - clock.realtime_offset())
+
+
+def _head(status: int, kind: str, length: int) -> bytes:
+    reason = "OK" if status == 200 else "Error"
+    return f"HTTP/1.1 {status} {reason}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n".encode()
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("paced", description="A server of exactly known speed.", allow_abbrev=False)
     add = made.add_argument
@@ -441,17 +330,16 @@ def parser() -> argparse.ArgumentParser:
     add("--tpot-ms", type=float, default=10.0, help="between tokens")
     add("--tokens-per-event", type=int, default=1, metavar="K")
     add("--log", metavar="FILE", help="one JSON line per request: the truth")
-    add(
-        "--behave", default="", metavar="LIST", help=f"comma-separated: {'; '.join(f'{k}: {v}' for k, v in BEHAVIOURS.items())}"
-    )
+    add("--api-key", metavar="KEY", help="refuse completions without it")
+    listed = "; ".join(f"{name}: {meaning}" for name, meaning in BEHAVIOURS.items())
+    add("--behave", default="", metavar="LIST", help=f"comma-separated: {listed}")
     return made
 
 
 def main(argv: Sequence[str]) -> None:
     options = parser().parse_args(argv)
     behave = {name: int(value or 1) for name, _, value in (word.partition(":") for word in options.behave.split(",") if word)}
-    unknown = set(behave) - set(BEHAVIOURS)
-    if unknown:
+    if unknown := set(behave) - set(BEHAVIOURS):
         sys.exit(f"paced: error: unknown behaviour {', '.join(sorted(unknown))}")
     pace = Pace(
         ttft_ns=round(options.ttft_ms * 1e6),
@@ -460,7 +348,7 @@ def main(argv: Sequence[str]) -> None:
         behave=behave,
     )
     log = open(options.log, "a", encoding="utf-8") if options.log else None  # noqa: SIM115  for as long as the program runs
-    server = Server(options.host, options.port, pace, log)
+    server = Server(options.host, options.port, pace, log, options.api_key)
     print(msgspec.json.encode({"url": f"http://{options.host}:{server.port}"}).decode(), flush=True)
     server.run()
 

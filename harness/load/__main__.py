@@ -20,9 +20,10 @@ if __name__ == "__main__":
     job_path, records_path = sys.argv[1:]
     job = msgspec.json.decode(Path(job_path).read_bytes(), type=Job)
     key = os.environ.get("HARNESS_API_KEY")
-    if job.scheme == "https":
-        from harness.load import sdk
+    with open(records_path, "wb") as out:
+        if job.scheme == "https":
+            from harness.load import sdk  # loads openai, which takes a second
 
-        sdk.main(job, records_path, key, _say)
-    else:
-        driver.main(job, records_path, key, _say)
+            sdk.main(job, out, key, _say)
+        else:
+            driver.main(job, out, key, _say)

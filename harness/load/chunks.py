@@ -1,19 +1,21 @@
-"""OpenAI's streamed chunks, as vLLM, SGLang and llama.cpp send them, into the events, counts and end of one request.
+"""OpenAI's streamed chunks, as vLLM, SGLang and llama.cpp send them, into the events, counts and end of one answer.
 
 Where an event's number of tokens comes from, best first: `token_ids`; the step of a continuous `usage.completion_tokens`; the step of
-llama.cpp's `timings.predicted_n`. An event is token-bearing when it carries token text, or tokens by that account: a server that holds
-back half a UTF-8 character has still generated its token then.
+llama.cpp's `timings.predicted_n`. A step is an event's own only while every event with text has brought a count: a usage that comes once,
+at the end, is nobody's step.
+
+An event without text but with `token_ids` bears tokens [t_any]: a server that holds back half a character, or hides `<think>`, has
+generated a token then and says which. Its kind is that of the text before it, else of the text after it. Where only a count moved, the
+event keeps its kind (`role`, `other`) and has the step in `tokens`: no token of it has been seen, but none is lost to the sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
 import msgspec
 
-from harness.load import sse
-from harness.schema.request import CONTENT, OTHER, REASONING, ROLE, TOOL, Event, Record, ServerTimings, Usage
+from harness.schema.request import CONTENT, OTHER, REASONING, ROLE, TOKEN_KINDS, TOOL, Event, ServerTimings, Usage
+
+DETAIL_CHARS = 500
 
 
 class _Function(msgspec.Struct):
@@ -66,16 +68,17 @@ class _Timings(msgspec.Struct):
 
 
 class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
     usage: _Usage | None = None
     timings: _Timings | None = None
-    error: Any = None
+    error: msgspec.Raw | None = None
+    object: str | None = None
 
 
 _DECODE = msgspec.json.Decoder(_Chunk).decode
 
 
-class Stream(msgspec.Struct, kw_only=True):
+class Answered(msgspec.Struct, kw_only=True):
     """What one answer said."""
 
     events: list[Event] = []
@@ -86,148 +89,131 @@ class Stream(msgspec.Struct, kw_only=True):
     ended: bool = False
     """It said `[DONE]` or gave a finish reason."""
     error: str | None = None
+    """`bad_sse` or `server_error`: nothing after it was read."""
     error_detail: str = ""
 
 
-class Raw(msgspec.Struct, kw_only=True):
-    """One request as it came off the wire; times on CLOCK_MONOTONIC."""
+class Reader:
+    """Takes the data of a stream's events in order; then `finish` gives what they said."""
 
-    index: int
-    phase: str
-    slot: int
-    t_send_ns: int
-    t_head_ns: int | None
-    t_end_ns: int
-    status: int | None
-    error: str | None
-    error_detail: str
-    body: bytes
-    ends: Sequence[int]
-    """How much of the body had come with each read."""
-    stamps_ns: Sequence[int]
-    """When each read was received."""
-    stamps: str
-    reads: int
+    def __init__(self) -> None:
+        self._said = Answered()
+        self._usage: _Usage | None = None
+        self._timings: _Timings | None = None
+        self._counted = 0  # tokens so far by a continuous count
+        self._even = True  # so far each event with text had a count
+        self._silent: list[int] = []  # places of events with token ids but no text
 
-
-def record(raw: Raw) -> Record:
-    """What the bytes say. An answer other than 200 is an error with the body's beginning; so is a stream that just ends."""
-    stream, error, detail = Stream(), raw.error, raw.error_detail
-    if raw.status is not None and raw.status != 200:
-        if error is None:
-            error, detail = f"http_{raw.status}", raw.body[:500].decode("utf-8", "replace")
-    else:
-        stream = read(sse.events(raw.body, raw.ends, raw.stamps_ns))
-        if error is None and stream.error is not None:
-            error, detail = stream.error, stream.error_detail
-        elif error is None and not stream.ended:
-            error, detail = "truncated", "the answer ended without a finish reason or [DONE]"
-    return Record(
-        index=raw.index,
-        phase=raw.phase,
-        slot=raw.slot,
-        t_sched_ns=raw.t_send_ns,
-        t_send_ns=raw.t_send_ns,
-        t_hdr_ns=raw.t_head_ns,
-        t_end_ns=raw.t_end_ns,
-        status=raw.status,
-        error=error,
-        error_detail=detail,
-        finish_reason=stream.finish_reason,
-        usage=stream.usage,
-        timings=stream.timings,
-        token_source=stream.token_source,
-        stamps=raw.stamps,
-        bytes_in=len(raw.body),
-        reads=raw.reads,
-        events=tuple(stream.events),
-    )
-
-
-def read(data: Iterable[tuple[int, bytes]]) -> Stream:
-    """The stream's (stamp, data) pairs, understood. Never raises: what cannot be read is the stream's error."""
-    stream = Stream()
-    usage: _Usage | None = None
-    timings: _Timings | None = None
-    counted = 0  # tokens so far by a continuous count
-    for t_ns, text in data:
-        if text == b"[DONE]":
-            stream.ended = True
-            continue
+    def take(self, t_ns: int, data: bytes) -> bool:
+        """One event; False when the stream cannot be read on."""
+        said = self._said
+        if data == b"[DONE]":
+            said.ended = True
+            return True
         try:
-            chunk = _DECODE(text)
+            chunk = _DECODE(data)
         except msgspec.MsgspecError as error:
-            stream.error, stream.error_detail = "bad_sse", f"{error}: {text[:300].decode('utf-8', 'replace')}"
-            break
-        if chunk.error is not None:
-            stream.error, stream.error_detail = (
-                "server_error",
-                msgspec.json.encode(chunk.error)[:500].decode("utf-8", "replace"),
-            )
-            break
-        choice = chunk.choices[0] if chunk.choices else None
-        kind, said = _kind(choice)
-        tokens = None
-        if chunk.usage is not None and chunk.usage.completion_tokens is not None:
-            tokens, counted = chunk.usage.completion_tokens - counted, chunk.usage.completion_tokens
-        elif chunk.timings is not None:
-            tokens, counted = chunk.timings.predicted_n - counted, chunk.timings.predicted_n
-        if choice is not None:
+            return self._broken("bad_sse", f"{error}: {data[:DETAIL_CHARS].decode('utf-8', 'replace')}")
+        if chunk.object == "error" or (chunk.error is not None and bytes(chunk.error) != b"null"):
+            wrong = data if chunk.error is None else bytes(chunk.error)
+            return self._broken("server_error", wrong.decode("utf-8", "replace")[:DETAIL_CHARS])
+        kind, text, tokens = OTHER, "", None
+        step = self._step(chunk)
+        if chunk.choices:
+            choice = chunk.choices[0]
+            kind, text = _text(choice)
             if choice.token_ids is not None:
-                tokens, stream.token_source = len(choice.token_ids), "token_ids"
-            elif tokens and stream.token_source == "none":
-                stream.token_source = "continuous_usage"
-            if tokens and kind in (ROLE, OTHER):
-                kind = CONTENT
+                tokens, said.token_source = len(choice.token_ids), "token_ids"
+                if tokens and kind not in TOKEN_KINDS:
+                    self._silent.append(len(said.events))
+            elif step is None:
+                self._even = self._even and not text
+            elif self._even and step >= 0:
+                tokens = step
+                if said.token_source == "none":
+                    said.token_source = "continuous_usage"
             if choice.finish_reason is not None:
-                stream.finish_reason, stream.ended = choice.finish_reason, True
-        else:
-            tokens = None  # a count at the end is no event's own
-        usage, timings = chunk.usage or usage, chunk.timings or timings
-        stream.events.append(Event(t_ns, kind, said, tokens))
-    stream.usage = _final_usage(usage)
-    stream.timings = _final_timings(timings)
-    return stream
+                said.finish_reason, said.ended = choice.finish_reason, True
+        said.events.append(Event(t_ns, kind, text, tokens))
+        return True
+
+    def finish(self) -> Answered:
+        said = self._said
+        if self._silent:
+            _name_silent(said.events, self._silent)
+        if said.token_source == "continuous_usage" and not self._even:
+            said.token_source = "none"
+            said.events = [msgspec.structs.replace(event, tokens=None) for event in said.events]
+        said.usage = _final_usage(self._usage) if self._usage else None
+        said.timings = _final_timings(self._timings) if self._timings else None
+        return said
+
+    def _step(self, chunk: _Chunk) -> int | None:
+        """By how much a count in this chunk has grown since the last."""
+        count = None
+        if chunk.timings is not None:
+            self._timings, count = chunk.timings, chunk.timings.predicted_n
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+            if chunk.usage.completion_tokens is not None:
+                count = chunk.usage.completion_tokens
+        if count is None:
+            return None
+        before, self._counted = self._counted, count
+        return count - before
+
+    def _broken(self, error: str, detail: str) -> bool:
+        self._said.error, self._said.error_detail = error, detail
+        return False
 
 
-def _kind(choice: _Choice | None) -> tuple[str, str]:
-    """(kind, text) of one event; content before reasoning where a server sends both at once."""
-    if choice is None:
-        return OTHER, ""
+def _text(choice: _Choice) -> tuple[str, str]:
+    """(kind, text) of one choice. An event that brings answer text beside something else is of kind `content`."""
     if choice.text:
         return CONTENT, choice.text
     delta = choice.delta
     if delta is None:
         return OTHER, ""
-    if delta.content:
-        return CONTENT, delta.content
-    if reasoning := delta.reasoning_content or delta.reasoning:
-        return REASONING, reasoning
-    if delta.tool_calls:
-        called = [tool.function for tool in delta.tool_calls if tool.function]
-        said = "".join((function.name or "") + (function.arguments or "") for function in called)
-        if said:
-            return TOOL, said
-    return (ROLE if delta.role else OTHER), ""
+    reasoning = delta.reasoning_content or delta.reasoning
+    if not reasoning and not delta.tool_calls:  # nearly always
+        if delta.content:
+            return CONTENT, delta.content
+        return (ROLE if delta.role else OTHER), ""
+    content, reasoning = delta.content or "", reasoning or ""
+    called = [tool.function for tool in delta.tool_calls or () if tool.function]
+    tool = "".join((function.name or "") + (function.arguments or "") for function in called)
+    if content:
+        kind = CONTENT
+    elif tool:
+        kind = TOOL
+    elif reasoning:
+        kind = REASONING
+    else:
+        kind = ROLE if delta.role else OTHER
+    return kind, reasoning + content + tool
 
 
-def _final_usage(last: _Usage | None) -> Usage | None:
-    if last is None:
-        return None
+def _name_silent(events: list[Event], silent: list[int]) -> None:
+    kind = next((event.kind for event in events if event.kind in TOKEN_KINDS), CONTENT)
+    at = 0
+    for place in silent:
+        kind = next((event.kind for event in reversed(events[at:place]) if event.kind in TOKEN_KINDS), kind)
+        events[place] = msgspec.structs.replace(events[place], kind=kind)
+        at = place
+
+
+def _final_usage(last: _Usage) -> Usage:
     details = last.completion_tokens_details
+    reasoning = details.reasoning_tokens if details else None
     return Usage(
         prompt_tokens=last.prompt_tokens,
         completion_tokens=last.completion_tokens,
         cached_tokens=last.prompt_tokens_details.cached_tokens if last.prompt_tokens_details else None,
-        reasoning_tokens=details.reasoning_tokens
-        if details and details.reasoning_tokens is not None
-        else last.reasoning_tokens,
+        reasoning_tokens=last.reasoning_tokens if reasoning is None else reasoning,
     )
 
 
-def _final_timings(last: _Timings | None) -> ServerTimings | None:
-    if last is None:
-        return None
+def _final_timings(last: _Timings) -> ServerTimings:
     return ServerTimings(
         prefill_tokens=last.prompt_n,
         prefill_ms=last.prompt_ms,

@@ -1,9 +1,9 @@
 """Sends the requests of a job on time and keeps every byte of the answers with the instant the kernel received it.
 
 One epoll loop over non-blocking sockets, one keep-alive connection per slot. The loop only stamps and stores; a read is de-chunked so
-that the end of an answer is seen, and everything else (events, JSON, counts) is read after the stage. Receive stamps are the kernel's
-(SO_TIMESTAMPNS: CLOCK_REALTIME, turned into CLOCK_MONOTONIC with an offset sampled before and after); segments that queued up are
-merged in one read and carry the last one's stamp, so `reads` is in every record. Linux; without kernel stamps the user's are taken.
+that the end of an answer is seen, and everything else (events, JSON, counts) is read when no socket is ready, or after the run. Receive
+stamps are the kernel's where it gives them; segments that queued up are merged in one read and carry the last one's stamp, so `reads` is
+in every record. Linux.
 """
 
 from __future__ import annotations
@@ -13,121 +13,102 @@ import os
 import select
 import signal
 import socket
-import struct
 from array import array
 from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import msgspec
 
 from harness import clock
-from harness.load import chunks
-from harness.load.wire import Answer, BadHttp
+from harness.load import stamps
+from harness.load.exchange import Exchange
+from harness.load.ledger import Ledger
+from harness.load.peer import Peer, error_of, hung_up, request_head
+from harness.load.wire import BadHttp
 from harness.schema.job import Ask, Job, Progress, Stage
-from harness.schema.request import Record
 from harness.schema.run import ClientReport
+from harness.units import NS_PER_S
 
-SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
 READ_BYTES = 64 * 1024  # more would make each recvmsg allocate by mmap
 TICK_S = 0.5
-CONNECT_LIMIT_NS = 30_000_000_000
+CONNECT_LIMIT_NS = 10 * NS_PER_S
 
 _IN = select.EPOLLIN | select.EPOLLRDHUP
-_STAMP = struct.Struct("qq")
-_ANCILLARY = socket.CMSG_SPACE(_STAMP.size)
-
+_OUT = select.EPOLLOUT
 _IDLE, _CONNECTING, _SENDING, _RECEIVING = range(4)
-
-
-class _Request:
-    """One request on its way, and afterwards all that is known of it."""
-
-    __slots__ = ("answer", "error", "error_detail", "index", "phase", "reads", "retried", "slot", "t_end", "t_send", "wire")
-
-    def __init__(self, index: int, phase: str, slot: int, wire: bytes) -> None:
-        self.index, self.phase, self.slot, self.wire = index, phase, slot, wire
-        self.answer = Answer()
-        self.t_send = 0
-        self.t_end = 0
-        self.reads = 0
-        self.retried = False
-        self.error: str | None = None
-        self.error_detail = ""
 
 
 class _Slot:
     """One place of the closed loop: a connection, and the request that is on it."""
 
-    __slots__ = ("deadline", "number", "request", "sock", "state", "t_free", "unsent", "used")
+    __slots__ = ("deadline", "exchange", "number", "sock", "state", "t_connect", "t_free", "unsent", "used")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.sock: socket.socket | None = None
         self.state = _IDLE
         self.used = False  # an answer has come on this connection
-        self.request: _Request | None = None
+        self.exchange: Exchange | None = None
         self.unsent = memoryview(b"")
-        self.t_free = 0
+        self.t_connect = 0
+        self.t_free: int | None = None  # when its last request ended; None: it had none
         self.deadline = 0
 
 
 class Driver:
-    """`run` executes the job; then `records` gives what came back, and `report` the driver about itself."""
+    """`run` executes the job and writes its records; then `report` gives the driver about itself."""
 
-    def __init__(self, job: Job, api_key: str | None, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(self, job: Job, out: BinaryIO, api_key: str | None, on_progress: Callable[[Progress], None]) -> None:
         self.job = job
-        self._stopping = False
         self._on_progress = on_progress
-        self._head = _request_head(job, api_key)
+        self._head = request_head(job, api_key)
+        self._peer = Peer(job.host, job.port)
         self._total = sum(len(stage.asks) for stage in job.stages)
-        self._done: list[_Request] = []
-        self._free: list[_Slot] = []
+        self._offsets = stamps.Offsets()
+        self._ledger = Ledger(out, self._offsets.monotonic, kernel=True)
+        self._stopping = False
         self._asks: Iterator[Ask] = iter(())
-        self._sent = self._reads = self._bytes = self._in_flight = self._peak = 0
+        self._free: list[_Slot] = []
+        self._by_fd: dict[int, _Slot] = {}
+        self._sent = self._reads = self._bytes = self._in_flight = self._peak = self._user_stamps = 0
         self._send_lags = array("q")
-        self._loop_lags = array("q")
-        self._kernel = True
-        self._began = self._ended = 0
-        self._offset_before = self._offset_after = 0
-        self._cpu_ns = 0
-        self._next_tick = 0
+        self._loop_lags = stamps.Lags()
+        self._wall_ns = self._cpu_ns = self._next_tick = 0
 
     def run(self) -> None:
-        """All stages, one after the other."""
-        if self.job.cpus is not None:
-            os.sched_setaffinity(0, self.job.cpus)
-        cpu, self._began, self._offset_before = clock.cpu(), clock.now(), clock.realtime_offset()
+        """All stages, one after the other. What fails is a record with its reason."""
         gc.collect()
         gc.disable()  # a collection inside the loop would be a late read
+        cpu, start = clock.cpu(), clock.now()
         try:
-            for stage in self.job.stages:
-                self._stage(stage)
+            with stamps.keep_on():
+                self._peer.find(CONNECT_LIMIT_NS / NS_PER_S)
+                for stage in self.job.stages:
+                    self._stage(stage)
         finally:
+            self._wall_ns, self._cpu_ns = clock.now() - start, clock.cpu() - cpu
+            self._offsets.sample()
             gc.enable()
-            self._ended, self._offset_after = clock.now(), clock.realtime_offset()
-            self._cpu_ns = clock.cpu() - cpu
+        self._ledger.read_all()
         self._progress()
 
     def stop(self) -> None:
         """May be called from a signal handler: what is in flight becomes `interrupted`, nothing more is sent."""
         self._stopping = True
 
-    def records(self) -> Iterator[Record]:
-        """Every request in the order of their ends; each is forgotten as it is given."""
-        self._done.reverse()
-        while self._done:
-            yield self._record(self._done.pop())
-
     def report(self) -> ClientReport:
+        """The figures are of the time in which requests ran, reading that fell into it included."""
         return ClientReport(
-            wall_s=(self._ended - self._began) / 1e9,
-            cpu_s=self._cpu_ns / 1e9,
+            wall_s=self._wall_ns / NS_PER_S,
+            cpu_s=self._cpu_ns / NS_PER_S,
             send_lag_p50_ns=quantile(self._send_lags, 0.5),
             send_lag_p99_ns=quantile(self._send_lags, 0.99),
             send_lag_max_ns=max(self._send_lags, default=0),
-            loop_lag_p99_ns=quantile(self._loop_lags, 0.99),
-            clock_step_ns=abs(self._offset_after - self._offset_before),
-            stamps="kernel" if self._kernel else "user",
+            loop_lag_p99_ns=self._loop_lags.quantile(0.99),
+            clock_step_ns=self._offsets.step_ns,
+            stamps="user" if self._user_stamps or not self._ledger.kernel else "kernel",
             peak_in_flight=self._peak,
+            rtt_ns=self._peer.rtt_ns,
         )
 
     # One stage
@@ -135,27 +116,33 @@ class Driver:
     def _stage(self, stage: Stage) -> None:
         slots = [_Slot(number) for number in range(min(stage.concurrency, len(stage.asks)))]
         self._asks = iter(stage.asks)
-        self._by_fd: dict[int, _Slot] = {}
         self._epoll = select.epoll()
         try:
             self._connect_all(slots)
             self._free = slots[::-1]
-            now = clock.now()
-            for slot in slots:
-                slot.t_free = now
             self._fill()
             while self._in_flight:
-                for fd, mask in self._epoll.poll(TICK_S):
-                    ready = self._by_fd.get(fd)
-                    if ready is not None:
-                        self._ready(ready, mask)
-                        if self._free:
-                            self._fill()
-                self._tick(slots)
+                self._turn()
+                if self._stopping or clock.now() >= self._next_tick:
+                    self._tick(slots)
         finally:
             for slot in slots:
                 self._disconnect(slot)
             self._epoll.close()
+
+    def _turn(self) -> None:
+        """Looks after every socket that is ready; when none is, reads a little of what has ended."""
+        waiting = self._ledger.waiting
+        ready = self._epoll.poll(0 if waiting else TICK_S)
+        if not ready and waiting:
+            self._ledger.read_some()
+        by_fd = self._by_fd
+        for fd, mask in ready:
+            slot = by_fd.get(fd)
+            if slot is not None:
+                self._ready(slot, mask)
+                if self._free:
+                    self._fill()
 
     def _connect_all(self, slots: list[_Slot]) -> None:
         """The first requests start on connections that stand, so that no handshake is in a TTFT. One that fails is tried again with its
@@ -169,7 +156,7 @@ class Driver:
         while not self._stopping and clock.now() - start < CONNECT_LIMIT_NS and any(s.state == _CONNECTING for s in slots):
             for fd, _ in self._epoll.poll(TICK_S):
                 slot = self._by_fd[fd]
-                if _failure(slot.sock):
+                if self._connected(slot) is not None:
                     self._disconnect(slot)
                 else:
                     slot.state = _IDLE
@@ -187,132 +174,142 @@ class Driver:
 
     def _begin(self, slot: _Slot, ask: Ask) -> None:
         body = ask.body.encode()
-        wire = b"".join((self._head, str(len(body)).encode(), b"\r\n\r\n", body))
-        slot.request = _Request(self._sent, ask.phase, slot.number, wire)
-        slot.deadline = clock.now() + int(self.job.timeout_s * 1e9)
+        slot.exchange = Exchange(self._sent, ask.phase, slot.number, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        slot.deadline = clock.now() + round(self.job.timeout_s * NS_PER_S)
         self._sent += 1
         self._in_flight += 1
         self._peak = max(self._peak, self._in_flight)
         self._start(slot)
 
     def _start(self, slot: _Slot) -> None:
-        assert slot.request is not None
-        slot.unsent = memoryview(slot.request.wire)
+        assert slot.exchange is not None
+        slot.unsent = memoryview(slot.exchange.wire)
         try:
-            if slot.sock is None or _closed_by_peer(slot.sock):
+            if slot.sock is None or slot.state != _IDLE or hung_up(slot.sock):
                 self._disconnect(slot)
                 self._connect(slot)
             else:
-                slot.request.t_send = clock.now()
-                self._send_lags.append(slot.request.t_send - slot.t_free)
-                self._send(slot)
+                self._send_first(slot)
         except OSError as error:
-            self._finish(slot, _reason(error, "connect"), str(error))
+            self._lost(slot, "connect" if slot.state == _CONNECTING else "reset", str(error))
 
     def _connect(self, slot: _Slot) -> None:
-        family, kind, protocol, _, address = socket.getaddrinfo(self.job.host, self.job.port, type=socket.SOCK_STREAM)[0]
-        sock = slot.sock = socket.socket(family, kind, protocol)
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        except OSError:
-            self._kernel = False
-        slot.used, slot.state = False, _CONNECTING
+        slot.sock = sock = self._peer.socket()
+        self._ledger.kernel = stamps.ask_for(sock) and self._ledger.kernel
+        slot.used, slot.state, slot.t_connect = False, _CONNECTING, clock.now()
         self._by_fd[sock.fileno()] = slot
-        self._epoll.register(sock.fileno(), _IN | select.EPOLLOUT)
+        self._epoll.register(sock.fileno(), _IN | _OUT)
         try:
-            sock.connect(address)
+            sock.connect(self._peer.address)
         except BlockingIOError:
             pass
 
+    def _connected(self, slot: _Slot) -> OSError | None:
+        assert slot.sock is not None
+        error = error_of(slot.sock)
+        if error is None:
+            self._peer.took(clock.now() - slot.t_connect)
+        return error
+
     def _ready(self, slot: _Slot, mask: int) -> None:
         try:
+            if slot.state == _RECEIVING:
+                self._receive(slot)
+                return
             if slot.state == _CONNECTING:
-                if failure := _failure(slot.sock):
-                    raise failure
-                assert slot.request is not None
-                slot.request.t_send = slot.t_free = clock.now()
+                if (error := self._connected(slot)) is not None:
+                    raise error
+                slot.t_free = None  # a handshake is no lag of ours
+                self._send_first(slot)
+            elif slot.state == _SENDING and mask & _OUT:
                 self._send(slot)
-            elif slot.state == _SENDING and mask & select.EPOLLOUT:
-                self._send(slot)
-            if mask & ~select.EPOLLOUT:
+            if mask & ~_OUT:
                 self._receive(slot)
         except BadHttp as error:
             self._finish(slot, "bad_http", str(error))
         except OSError as error:
-            self._lost(slot, _reason(error, "connect" if slot.state == _CONNECTING else "reset"), str(error))
+            self._lost(slot, "connect" if slot.state == _CONNECTING else "reset", str(error))
+
+    def _send_first(self, slot: _Slot) -> None:
+        assert slot.exchange is not None
+        slot.exchange.t_send = clock.now()
+        if slot.t_free is not None:
+            self._send_lags.append(slot.exchange.t_send - slot.t_free)
+        self._send(slot)
 
     def _send(self, slot: _Slot) -> None:
         assert slot.sock is not None
-        before = slot.state
+        watched = slot.state != _IDLE  # for being able to write
+        slot.state = _SENDING
         try:
             slot.unsent = slot.unsent[slot.sock.send(slot.unsent) :]
         except BlockingIOError:
             pass
-        slot.state = _SENDING if slot.unsent else _RECEIVING
-        if slot.unsent:
-            self._epoll.modify(slot.sock.fileno(), _IN | select.EPOLLOUT)
-        elif before != _IDLE:
-            self._epoll.modify(slot.sock.fileno(), _IN)
+        if not slot.unsent:
+            slot.state = _RECEIVING
+        if bool(slot.unsent) != watched:
+            self._epoll.modify(slot.sock.fileno(), _IN | _OUT if slot.unsent else _IN)
 
     def _receive(self, slot: _Slot) -> None:
-        request = slot.request
         assert slot.sock is not None
         try:
-            data, ancillary, _, _ = slot.sock.recvmsg(READ_BYTES, _ANCILLARY)
+            data, ancillary, _, _ = slot.sock.recvmsg(READ_BYTES, stamps.ANCILLARY_BYTES)
         except BlockingIOError:
             return
-        if request is None:  # the server has closed, or talks, between requests
+        exchange = slot.exchange
+        if exchange is None:  # the server has closed, or talks, between requests
             self._disconnect(slot)
-            return
-        if not data:
-            if request.answer.close():
-                self._finish(slot, None, "")
-            else:
-                self._lost(
-                    slot, "truncated" if request.reads else "reset", "the server closed the connection before the answer's end"
-                )
-            return
-        now = clock.now() + self._offset_before
-        if ancillary:
-            whole, parts = _STAMP.unpack(ancillary[0][2])
-            stamp = whole * 1_000_000_000 + parts
-            self._loop_lags.append(now - stamp)
+        elif not data:
+            self._hung_up(slot, exchange)
         else:
-            stamp, self._kernel = now, False
-        request.reads += 1
-        request.t_end = stamp
-        self._reads += 1
-        self._bytes += len(data)
-        if request.answer.feed(data, stamp):
+            now = clock.now() + self._offsets.now
+            stamp = stamps.of(ancillary)
+            if stamp is None:
+                stamp, exchange.kernel = now, False
+                self._user_stamps += 1
+            else:
+                self._loop_lags.add(now - stamp)
+            exchange.reads += 1
+            exchange.t_end = stamp
+            self._reads += 1
+            self._bytes += len(data)
+            if exchange.answer.feed(data, stamp):
+                self._finish(slot, None, "")
+
+    def _hung_up(self, slot: _Slot, exchange: Exchange) -> None:
+        if exchange.answer.close():
             self._finish(slot, None, "")
+        else:
+            error = "truncated" if exchange.reads else "reset"
+            self._lost(slot, error, "the server closed the connection before the answer's end")
 
     def _lost(self, slot: _Slot, error: str, detail: str) -> None:
         """The connection broke. A server may close a kept-alive one just as it is used again: then, and only then, it is tried anew."""
-        request = slot.request
-        if request is None:
+        exchange = slot.exchange
+        if exchange is None:
             self._disconnect(slot)
-        elif slot.used and not request.reads and not request.retried:
-            request.retried = True
+        elif slot.used and not exchange.reads and not exchange.retried:
+            exchange.retried = True
             self._disconnect(slot)
             self._start(slot)
         else:
             self._finish(slot, error, detail)
 
     def _finish(self, slot: _Slot, error: str | None, detail: str) -> None:
-        request = slot.request
-        assert request is not None
-        slot.request, slot.t_free, slot.used, slot.state = None, clock.now(), True, _IDLE
+        exchange = slot.exchange
+        assert exchange is not None
+        slot.t_free = clock.now()
         if error is not None:
-            request.error, request.error_detail = error, detail
-            request.t_end = slot.t_free + self._offset_before
-        request.t_send = request.t_send or slot.t_free
-        request.wire = b""
-        if error is not None or not request.answer.keep_alive:
+            exchange.error, exchange.error_detail = error, detail
+            exchange.t_end = slot.t_free + self._offsets.now
+        exchange.t_send = exchange.t_send or slot.t_free
+        exchange.wire = b""
+        slot.exchange, slot.used = None, True
+        if error is not None or slot.unsent or not exchange.answer.keep_alive:
             self._disconnect(slot)
+        slot.state = _IDLE
         self._in_flight -= 1
-        self._done.append(request)
+        self._ledger.add(exchange)
         self._free.append(slot)
 
     def _disconnect(self, slot: _Slot) -> None:
@@ -324,23 +321,25 @@ class Driver:
     def _tick(self, slots: list[_Slot]) -> None:
         """Twice a second, or at once when told to stop."""
         now = clock.now()
-        if self._stopping:
-            for slot in slots:
-                if slot.request is not None:
-                    self._finish(slot, "interrupted", "the run was stopped")
-            self._free.clear()
-        elif now >= self._next_tick:
-            self._next_tick = now + int(TICK_S * 1e9)
-            for slot in slots:
-                if slot.request is not None and now > slot.deadline:
-                    self._finish(slot, "timeout", f"no end within {self.job.timeout_s:g} s")
-            self._fill()
-            self._progress()
+        self._next_tick = now + round(TICK_S * NS_PER_S)
+        for slot in slots:
+            if slot.exchange is None:
+                continue
+            if self._stopping:
+                self._finish(slot, "interrupted", "the run was stopped")
+            elif now > slot.deadline:
+                self._finish(slot, "timeout", f"no end within {self.job.timeout_s:g} s")
+            elif slot.state == _CONNECTING and now > slot.t_connect + CONNECT_LIMIT_NS:
+                self._finish(slot, "connect", f"no connection within {CONNECT_LIMIT_NS / NS_PER_S:g} s")
+        self._fill()
+        self._offsets.sample()
+        self._ledger.ripen()
+        self._progress()
 
     def _progress(self) -> None:
         self._on_progress(
             Progress(
-                done=len(self._done),
+                done=self._ledger.done,
                 sent=self._sent,
                 total=self._total,
                 bytes_in=self._bytes,
@@ -349,84 +348,19 @@ class Driver:
             )
         )
 
-    # After the run
-
-    def _record(self, request: _Request) -> Record:
-        answer = request.answer
-        return chunks.record(
-            chunks.Raw(
-                index=request.index,
-                phase=request.phase,
-                slot=request.slot,
-                t_send_ns=request.t_send,
-                t_head_ns=None if answer.t_head is None else self._monotonic(answer.t_head),
-                t_end_ns=self._monotonic(request.t_end),
-                status=answer.status,
-                error=request.error,
-                error_detail=request.error_detail,
-                body=answer.joined(),
-                ends=answer.ends,
-                stamps_ns=[self._monotonic(stamp) for stamp in answer.stamps],
-                stamps="kernel" if self._kernel else "user",
-                reads=request.reads,
-            )
-        )
-
-    def _monotonic(self, stamp: int) -> int:
-        """A receive stamp on our clock; between the two samples of the offset it is taken to drift evenly."""
-        span = self._ended - self._began
-        drift = (self._offset_after - self._offset_before) * (stamp - self._offset_before - self._began) // span if span else 0
-        return stamp - self._offset_before - drift
-
-
-def _request_head(job: Job, api_key: str | None) -> bytes:
-    """Everything up to the content length's value."""
-    host = f"[{job.host}]" if ":" in job.host else job.host
-    lines = [
-        f"POST {job.path} HTTP/1.1",
-        f"host: {host}:{job.port}",
-        "content-type: application/json",
-        "accept: text/event-stream",
-    ]
-    lines += [f"{name}: {value}" for name, value in job.headers.items()]
-    if api_key is not None:
-        lines.append(f"authorization: Bearer {api_key}")
-    return "\r\n".join([*lines, "content-length: "]).encode()
-
-
-def _closed_by_peer(sock: socket.socket) -> bool:
-    try:
-        return not sock.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def _failure(sock: socket.socket | None) -> OSError | None:
-    """How a non-blocking connect failed."""
-    assert sock is not None
-    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    return OSError(number, os.strerror(number)) if number else None
-
-
-def _reason(error: OSError, otherwise: str) -> str:
-    return "timeout" if isinstance(error, TimeoutError) else otherwise
-
 
 def quantile(values: array[int], share: float) -> int:
     """The smallest value that at least `share` of all do not exceed; 0 of none."""
-    return sorted(values)[max(0, -(-int(share * 1000) * len(values) // 1000) - 1)] if values else 0
+    return sorted(values)[max(0, -(-round(share * 1000) * len(values) // 1000) - 1)] if values else 0
 
 
-def main(job: Job, out: str, api_key: str | None, say: Callable[[bytes], None]) -> None:
-    """Runs `job`, writes its records to the file `out` one JSON line each, and says progress and report as JSON lines."""
-    encode = msgspec.json.encode
-    driver = Driver(job, api_key, lambda progress: say(encode(progress)))
+def main(job: Job, out: BinaryIO, api_key: str | None, say: Callable[[bytes], None]) -> None:
+    """Runs `job`, writes its records to `out` one JSON line each, and says progress and report as JSON lines."""
+    if job.cpus is not None:
+        os.sched_setaffinity(0, job.cpus)
+    encode = msgspec.json.Encoder().encode
+    driver = Driver(job, out, api_key, lambda progress: say(encode(progress)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: driver.stop())
     driver.run()
-    with open(out, "wb") as file:
-        for record in driver.records():
-            file.write(encode(record) + b"\n")
     say(encode({"report": driver.report()}))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from math import gcd
 from pathlib import Path
@@ -34,6 +34,9 @@ LEAST_PASSAGE = 8
 
 MOST_TURNS = 48
 """Lengths of one passage that are tried; 3 to 6 are usual."""
+
+MOST_DOTS = 4
+"""Ellipses that may stand at a passage's end."""
 
 PASSAGES = 8
 """Passages tried for one prompt before giving up: at some, no end has exactly the asked number of tokens."""
@@ -124,14 +127,19 @@ class Frame(msgspec.Struct, frozen=True):
         text = self.corpus if end <= len(self.corpus) else self.corpus * (1 + end // len(self.corpus))
         return text[self.start : end]
 
-    def text(self, length: int) -> str:
-        """The message with `length` characters of the corpus."""
-        return f"{self.head}{self.passage(length).rstrip()}{self.tail}"
+    def text(self, length: int, dots: int = 0) -> str:
+        """The message with `length` characters of the corpus, and so many ellipses after them."""
+        return f"{self.head}{self.passage(length).rstrip()}{' ...' * dots}{self.tail}"
 
     def seam(self, length: int) -> int:
         """The first length from `length` on at which a word or sign ends; `length` itself where none is near."""
         near = SEAM.search(self.passage(length + 40), max(1, length))
         return near.start() if near else length
+
+    def later(self) -> Frame:
+        """The same message from the next word of the corpus on."""
+        word = re.search(r"(?<=\s)\S", self.passage(len(self.corpus)))
+        return msgspec.structs.replace(self, start=(self.start + (word.start() if word else 1)) % len(self.corpus))
 
 
 def build(ruler: Ruler, source: Source, *, tokens: int, number: int) -> list[Prompt]:
@@ -252,8 +260,8 @@ def _fitted(count: Counter, frames: Sequence[Frame], target: int, what: str, ove
 def _fit(count: Counter, frame: Frame, target: int, floor: int, rate: float, what: str) -> str:
     for nudge in range(PASSAGES):
         if nudge:
-            frame = msgspec.structs.replace(frame, start=(frame.start + frame.seam(0) + 1) % len(frame.corpus))
-        text = _search(count, frame.text, frame.seam, target, floor, rate)
+            frame = frame.later()
+        text = _search(count, frame, target, floor, rate)
         if text is not None:
             return text
     raise EngineError(
@@ -262,30 +270,33 @@ def _fit(count: Counter, frame: Frame, target: int, floor: int, rate: float, wha
     )
 
 
-def _search(
-    count: Counter, text: Callable[[int], str], seam: Callable[[int], int], target: int, floor: int, rate: float
-) -> str | None:
-    """A text of exactly `target` tokens, or None. Each turn narrows the interval between a length that is too short and one
-    that is too long, so it ends; ends of words are tried before cuts within them."""
-    low, high = 0, 64 * target + 1000  # the upper end only keeps a nonsensical counter from asking for gigabytes
+def _search(count: Counter, frame: Frame, target: int, floor: int, rate: float) -> str | None:
+    """The frame's message with exactly `target` tokens, or None.
+
+    Each turn narrows the interval between a length that is too short and one that is too long, so it ends. Ends of words are tried
+    before cuts within them. Where one more character is several more tokens (the first after an indentation), ellipses fill up.
+    """
+    low, under = 0, floor
+    high = 64 * target + 1000  # only keeps a nonsensical counter from asking for gigabytes
     length = round((target - floor) * rate)
     known: dict[str, int] = {}  # lengths that differ by blanks at the end are one text
     before = (0, floor)
     for turn in range(MOST_TURNS):
-        near = seam(max(0, length - 2))
+        near = frame.seam(max(0, length - 2))
         length = near if low < near < high else min(max(length, low + 1), high - 1)
-        made = text(length)
-        counted = known[made] = known[made] if made in known else count(made)
+        text = frame.text(length)
+        counted = known[text] = known[text] if text in known else count(text)
         if counted == target:
-            return made
+            return text
         if counted < target:
-            low = length
+            low, under = length, counted
         else:
             high = length
         if high - low < 2:
-            return None
+            break
         if abs(counted - before[1]) > 2:  # characters per token hereabouts
             rate = (length - before[0]) / (counted - before[1])
         before = (length, counted)
         length = (low + high) // 2 if turn > 12 else length + round((target - counted) * rate)
-    return None
+    filled = frame.text(low, dots=min(target - under, MOST_DOTS))
+    return filled if count(filled) == target else None

@@ -1,70 +1,72 @@
-"""The same job through the openai SDK, for https endpoints: TLS, proxies and redirects are its work. Stamps are the user's.
+"""The same job through the `openai` SDK, for https endpoints. Its receive stamps are the program's, and it costs far more CPU per token.
 
-The driver's own loop stays the better instrument; what this one adds (asyncio, TLS) is in its CPU seconds and loop lag.
+The SDK carries the request and the SDK's answer arrives as raw bytes, so that both drivers read streams with the same code. `t_send` is
+when httpcore begins to write the request, on a connection that stands: the handshake is in no TTFT.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, BinaryIO, cast
 
+import httpx2
 import msgspec
 import openai
 
 from harness import clock
-from harness.load import chunks
-from harness.load.driver import quantile
+from harness.load import stamps
+from harness.load.driver import TICK_S, quantile
+from harness.load.exchange import Exchange
+from harness.load.ledger import Ledger
+from harness.load.wire import BadHttp
 from harness.schema.job import Ask, Job, Progress, Stage
-from harness.schema.request import Record
 from harness.schema.run import ClientReport
+from harness.units import NS_PER_S
 
-TICK_S = 0.5
+CHAT = "/chat/completions"
+PULSE_S = 0.01
+_FIELDS = {CHAT: ("model", "messages"), "/completions": ("model", "prompt")}
+
+_current: ContextVar[Exchange] = ContextVar("current")
 
 
-class Driver:
-    def __init__(self, job: Job, api_key: str | None, on_progress: Callable[[Progress], None]) -> None:
-        prefix = job.path.removesuffix("/chat/completions")
-        self.job = job
-        self.records: list[Record] = []
-        self._on_progress = on_progress
-        self._stopping = False
-        self._tasks: list[asyncio.Task[None]] = []
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key or "none",
-            base_url=f"{job.scheme}://{job.host}:{job.port}{prefix}",
-            max_retries=0,  # a retry would hide a failure inside a latency
-            timeout=job.timeout_s,
-            default_headers=dict(job.headers),
-        )
+class SdkDriver:
+    """As `driver.Driver`, over the SDK."""
+
+    def __init__(self, job: Job, out: BinaryIO, api_key: str | None, on_progress: Callable[[Progress], None]) -> None:
+        self.job, self._api_key, self._on_progress = job, api_key, on_progress
+        self._ledger = Ledger(out, lambda stamp: stamp, kernel=False)
+        self._suffix = CHAT if job.path.endswith(CHAT) else "/completions"
+        self._asks: Iterator[Ask] = iter(())
         self._total = sum(len(stage.asks) for stage in job.stages)
         self._sent = self._reads = self._bytes = self._in_flight = self._peak = 0
-        self._send_lags, self._loop_lags = array("q"), array("q")
+        self._send_lags = array("q")
+        self._loop_lags = stamps.Lags()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._wall_ns = self._cpu_ns = 0
+        self._rtt_ns: int | None = None
 
-    async def run(self) -> ClientReport:
-        cpu, began = clock.cpu(), clock.now()
-        ticker = asyncio.create_task(self._tick())
-        try:
+    async def run(self) -> None:
+        """All stages, one after the other; then the records."""
+        cpu, start = clock.cpu(), clock.now()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        beside = [asyncio.create_task(self._pulse()), asyncio.create_task(self._tick())]
+        async with self._client() as client:
             for stage in self.job.stages:
-                asks = iter(stage.asks)
-                self._tasks = [asyncio.create_task(self._slot(number, asks)) for number in range(_slots(stage))]
-                await asyncio.gather(*self._tasks)
-        finally:
-            ticker.cancel()
-            await self._client.close()
+                await self._stage(client, stage)
+        for task in beside:
+            task.cancel()
+        self._wall_ns, self._cpu_ns = clock.now() - start, clock.cpu() - cpu
+        self._ledger.read_all()
         self._progress()
-        return ClientReport(
-            wall_s=clock.since(began),
-            cpu_s=(clock.cpu() - cpu) / 1e9,
-            send_lag_p50_ns=quantile(self._send_lags, 0.5),
-            send_lag_p99_ns=quantile(self._send_lags, 0.99),
-            send_lag_max_ns=max(self._send_lags, default=0),
-            loop_lag_p99_ns=quantile(self._loop_lags, 0.99),
-            clock_step_ns=0,
-            stamps="user",
-            peak_in_flight=self._peak,
-        )
 
     def stop(self) -> None:
         """What is in flight becomes `interrupted`, nothing more is sent."""
@@ -72,72 +74,136 @@ class Driver:
         for task in self._tasks:
             task.cancel()
 
-    async def _slot(self, number: int, asks: Iterator[Ask]) -> None:
-        free = clock.now()
-        for ask in asks:
-            if self._stopping:
-                return
-            self._sent, self._in_flight = self._sent + 1, self._in_flight + 1
-            self._peak = max(self._peak, self._in_flight)
-            raw = await self._request(self._sent - 1, number, ask, free)
-            free = clock.now()
-            self._in_flight -= 1
-            self.records.append(chunks.record(raw))
-
-    async def _request(self, index: int, slot: int, ask: Ask, free: int) -> chunks.Raw:
-        body: list[bytes] = []
-        ends, stamps = array("Q"), array("q")
-        status, t_head, error, detail = None, None, None, ""
-        wanted = msgspec.json.decode(ask.body)
-        t_send = clock.now()
-        self._send_lags.append(t_send - free)
-        try:
-            call = self._client.chat.completions.with_streaming_response.create(
-                model=wanted.pop("model"), messages=wanted.pop("messages"), extra_body=wanted
-            )
-            async with call as response:
-                status, t_head = response.status_code, clock.now()
-                async for piece in response.iter_bytes():
-                    body.append(piece)
-                    ends.append(len(piece) + (ends[-1] if ends else 0))
-                    stamps.append(clock.now())
-                    self._reads, self._bytes = self._reads + 1, self._bytes + len(piece)
-        except openai.APIStatusError as failed:
-            status, error, detail = failed.status_code, f"http_{failed.status_code}", failed.response.text[:500]
-        except openai.APITimeoutError as failed:
-            error, detail = "timeout", str(failed)
-        except openai.APIConnectionError as failed:
-            error, detail = "reset" if body else "connect", f"{failed} {failed.__cause__ or ''}".strip()
-        except asyncio.CancelledError:
-            error, detail = "interrupted", "the run was stopped"
-        return chunks.Raw(
-            index=index,
-            phase=ask.phase,
-            slot=slot,
-            t_send_ns=t_send,
-            t_head_ns=t_head,
-            t_end_ns=stamps[-1] if stamps and error is None else clock.now(),
-            status=status,
-            error=error,
-            error_detail=detail,
-            body=b"".join(body),
-            ends=ends,
-            stamps_ns=stamps,
+    def report(self) -> ClientReport:
+        return ClientReport(
+            wall_s=self._wall_ns / NS_PER_S,
+            cpu_s=self._cpu_ns / NS_PER_S,
+            send_lag_p50_ns=quantile(self._send_lags, 0.5),
+            send_lag_p99_ns=quantile(self._send_lags, 0.99),
+            send_lag_max_ns=max(self._send_lags, default=0),
+            loop_lag_p99_ns=self._loop_lags.quantile(0.99),
+            clock_step_ns=0,  # no stamp of the wall clock is used
             stamps="user",
-            reads=len(stamps),
+            peak_in_flight=self._peak,
+            rtt_ns=self._rtt_ns,
         )
+
+    def _client(self) -> openai.AsyncOpenAI:
+        most = max((stage.concurrency for stage in self.job.stages), default=1)
+        http = openai.DefaultAsyncHttpxClient(
+            http2=False,
+            limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=None),
+            event_hooks={"request": [self._on_request]},
+        )
+        key = {} if self._api_key is not None else {"authorization": openai.Omit()}
+        host = f"[{self.job.host}]" if ":" in self.job.host else self.job.host
+        return openai.AsyncOpenAI(
+            base_url=f"{self.job.scheme}://{host}:{self.job.port}{self.job.path.removesuffix(self._suffix)}",
+            api_key=self._api_key or "none",
+            max_retries=0,
+            timeout=self.job.timeout_s,
+            http_client=http,
+            # what is compressed comes in other pieces than the server sent
+            default_headers={"accept-encoding": "identity", **self.job.headers, **key},  # type: ignore[dict-item]
+        )
+
+    async def _stage(self, client: openai.AsyncOpenAI, stage: Stage) -> None:
+        self._asks = iter(stage.asks)
+        number = min(stage.concurrency, len(stage.asks))
+        self._tasks = [asyncio.create_task(self._slot(client, slot)) for slot in range(number)]
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+    async def _slot(self, client: openai.AsyncOpenAI, number: int) -> None:
+        free: int | None = None  # before the first request a connection has to be opened, which is no lag of ours
+        while not self._stopping and (ask := next(self._asks, None)) is not None:
+            exchange = Exchange(self._sent, ask.phase, number, b"")
+            exchange.kernel = False
+            self._sent += 1
+            self._in_flight += 1
+            self._peak = max(self._peak, self._in_flight)
+            await self._one(client, exchange, ask)
+            self._in_flight -= 1
+            if free is not None and exchange.t_send:
+                self._send_lags.append(exchange.t_send - free)
+            free = clock.now()
+            exchange.t_end = exchange.t_end if exchange.error is None and exchange.t_end else free
+            exchange.t_send = exchange.t_send or free
+            self._ledger.add(exchange)
+
+    async def _one(self, client: openai.AsyncOpenAI, exchange: Exchange, ask: Ask) -> None:
+        """Never raises: what goes wrong is the exchange's error."""
+        _current.set(exchange)
+        try:
+            async with asyncio.timeout(self.job.timeout_s):
+                await self._stream(client, exchange, msgspec.json.decode(ask.body))
+        except (TimeoutError, openai.APITimeoutError):
+            exchange.error, exchange.error_detail = "timeout", f"no end within {self.job.timeout_s:g} s"
+        except asyncio.CancelledError:
+            exchange.error, exchange.error_detail = "interrupted", "the run was stopped"
+        except openai.APIStatusError as error:
+            exchange.answer.status = error.status_code
+            self._got(exchange, error.response.content)
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+            exchange.error, exchange.error_detail = _reason(error.__cause__ or error, exchange)
+        except BadHttp as error:
+            exchange.error, exchange.error_detail = "bad_http", str(error)
+
+    async def _stream(self, client: openai.AsyncOpenAI, exchange: Exchange, body: dict[str, Any]) -> None:
+        named = {field: body.pop(field) for field in _FIELDS[self._suffix] if field in body}
+        body.pop("stream", None)
+        create = client.chat.completions if self._suffix == CHAT else client.completions
+        # the body is sent as it stands; the SDK's types for its fields are not asked
+        streaming = cast(Any, create).with_streaming_response.create(**named, stream=True, extra_body=body)
+        async with streaming as response:
+            exchange.answer.status = response.status_code
+            async for piece in response.iter_bytes():
+                self._got(exchange, piece)
+
+    def _got(self, exchange: Exchange, piece: bytes) -> None:
+        exchange.t_end = clock.now()
+        exchange.reads += 1
+        self._reads += 1
+        self._bytes += len(piece)
+        exchange.answer.add(piece, exchange.t_end)
+
+    async def _on_request(self, request: httpx2.Request) -> None:
+        request.extensions["trace"] = self._tracer(_current.get())
+
+    def _tracer(self, exchange: Exchange) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+        connecting = 0
+
+        async def trace(name: str, info: dict[str, Any]) -> None:
+            nonlocal connecting
+            if name == "connection.connect_tcp.started":
+                connecting = clock.now()
+            elif name == "connection.connect_tcp.complete":
+                took = clock.now() - connecting
+                self._rtt_ns = took if self._rtt_ns is None else min(took, self._rtt_ns)
+            elif name == "http11.send_request_headers.started":
+                exchange.t_send = clock.now()
+            elif name == "http11.receive_response_headers.complete":
+                exchange.answer.t_head = clock.now()
+
+        return trace
+
+    async def _pulse(self) -> None:
+        """Sleeps that end late tell how late everything else is served."""
+        while True:
+            due = clock.now() + round(PULSE_S * NS_PER_S)
+            await asyncio.sleep(PULSE_S)
+            self._loop_lags.add(clock.now() - due)
 
     async def _tick(self) -> None:
         while True:
-            before = clock.now()
             await asyncio.sleep(TICK_S)
-            self._loop_lags.append(clock.now() - before - int(TICK_S * 1e9))
             self._progress()
 
     def _progress(self) -> None:
         self._on_progress(
             Progress(
-                done=len(self.records),
+                done=self._ledger.done,
                 sent=self._sent,
                 total=self._total,
                 bytes_in=self._bytes,
@@ -147,22 +213,20 @@ class Driver:
         )
 
 
-def _slots(stage: Stage) -> int:
-    return min(stage.concurrency, len(stage.asks))
+def _reason(error: BaseException, exchange: Exchange) -> tuple[str, str]:
+    detail = f"{type(error).__name__}: {error}"
+    if isinstance(error, httpx2.ConnectError):
+        return "connect", detail
+    if isinstance(error, httpx2.RemoteProtocolError) and not ("closed" in detail or "disconnected" in detail):
+        return "bad_http", detail
+    return ("truncated" if isinstance(error, httpx2.RemoteProtocolError) and exchange.reads else "reset"), detail
 
 
-async def _run(driver: Driver) -> ClientReport:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, driver.stop)
-    return await driver.run()
-
-
-def main(job: Job, out: str, api_key: str | None, say: Callable[[bytes], None]) -> None:
+def main(job: Job, out: BinaryIO, api_key: str | None, say: Callable[[bytes], None]) -> None:
     """As `driver.main`."""
-    encode = msgspec.json.encode
-    driver = Driver(job, api_key, lambda progress: say(encode(progress)))
-    report = asyncio.run(_run(driver))
-    with open(out, "wb") as file:
-        for record in driver.records:
-            file.write(encode(record) + b"\n")
-    say(encode({"report": report}))
+    if job.cpus is not None:
+        os.sched_setaffinity(0, job.cpus)
+    encode = msgspec.json.Encoder().encode
+    sdk = SdkDriver(job, out, api_key, lambda progress: say(encode(progress)))
+    asyncio.run(sdk.run())
+    say(encode({"report": sdk.report()}))

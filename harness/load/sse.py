@@ -6,32 +6,54 @@ WHATWG HTML 9.2: lines end in LF, CRLF or CR; an empty line ends an event; lines
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-_END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+_END = re.compile(rb"\n\n|\r\n\r\n|\n\r\n|\r\n\n|\r\r(?!\n)|\n\r(?!\n)|\r\n\r(?!\n)|\r\r\n")
 _LINE = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
 
 
 def events(body: bytes, ends: Sequence[int], stamps: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """(stamp, data) of each event that has data.
 
     `ends[i]` is how much of `body` had come with segment i, received at `stamps[i]`. What follows the last empty line counts as an
-    event too: some servers close without one.
+    event too, since some servers close without one; `ends_whole` tells.
     """
-    start = 0
+    segment = 0
+    for end, block in _plain_blocks(body) if b"\r" not in body else _blocks(body):
+        if block[:6] == b"data: " and b"\n" not in block and b"\r" not in block:  # nearly all of them
+            data: bytes | None = block[6:]
+        else:
+            data = _data(block)
+        if data is not None:
+            while ends[segment] < end:
+                segment += 1
+            yield stamps[segment], data
+
+
+def ends_whole(body: bytes) -> bool:
+    """Whether the last event is ended by an empty line."""
+    return body.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+
+
+def _plain_blocks(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """(where it ends, lines) of each event where lines end in LF: several times faster than the general case."""
+    end = len(_BOM) if body.startswith(_BOM) else 0
+    for block in body.removeprefix(_BOM).split(b"\n\n"):
+        end += len(block) + 2
+        yield min(end, len(body)), block
+
+
+def _blocks(body: bytes) -> Iterator[tuple[int, bytes]]:
+    start = 3 if body.startswith(_BOM) else 0
     while start < len(body):
         found = _END.search(body, start)
         end = found.end() if found else len(body)
-        data = _data(body[start : found.start() if found else end])
-        if data is not None:
-            yield stamps[bisect_left(ends, end)], data
+        yield end, body[start : found.start() if found else end]
         start = end
 
 
 def _data(block: bytes) -> bytes | None:
-    if block.startswith(b"data: ") and b"\n" not in block and b"\r" not in block:  # nearly all of them
-        return block[6:]
     values = []
     for line in _LINE.split(block):
         name, _, value = line.partition(b":")

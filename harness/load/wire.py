@@ -6,6 +6,9 @@ from array import array
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 256 * 1024 * 1024
+MAX_LINE_BYTES = 4096
+
+_HEAD, _CHUNK_SIZE, _CHUNK, _CHUNK_END, _TRAILER, _LENGTH, _TO_THE_END = range(7)
 
 
 class BadHttp(Exception):
@@ -13,20 +16,20 @@ class BadHttp(Exception):
 
 
 class Answer:
-    """Fed with what arrives; keeps the body without its framing, and for each read how much of it had come, and when.
+    """Fed with what arrives; keeps the body without its framing, and for each read how much of the body had come by then, and when.
 
-    `feed` is the hot path: one read is one call, usually one chunk.
+    `feed` is in the hot path: mostly one read is one whole chunk.
     """
 
     __slots__ = (
         "_buffer",
         "_left",
         "_mode",
-        "body",
         "done",
         "ends",
         "headers",
         "keep_alive",
+        "pieces",
         "size",
         "stamps",
         "status",
@@ -39,116 +42,133 @@ class Answer:
         self.t_head: int | None = None
         self.keep_alive = True
         self.done = False
-        self.body: list[bytes] = []
+        self.pieces: list[bytes] = []
         self.size = 0
         self.ends = array("Q")
         self.stamps = array("q")
-        self._mode = "head"
-        self._left = 0
-        self._buffer = b""
+        self._mode = _HEAD
+        self._left = 0  # bytes to come of the body, or of the current chunk
+        self._buffer = b""  # a line that has not come whole
 
     def feed(self, data: bytes, stamp: int) -> bool:
         """Takes one read; True when the answer is complete. Raises `BadHttp`."""
-        if self._mode == "head":
-            data = self._head(data, stamp)
-            if not data and not self.done:
-                return False
-        before = self.size
-        if self._mode == "chunked":
-            self._chunks(data)
-        elif self._mode == "length":
-            self._take(data[: self._left])
-            self._left -= self.size - before
-            self.done = self._left == 0
-        elif self._mode == "close":
-            self._take(data)
-        if self.size != before:
-            self.ends.append(self.size)
-            self.stamps.append(stamp)
-            if self.size > MAX_BODY_BYTES:
-                raise BadHttp(f"the answer is longer than {MAX_BODY_BYTES} bytes")
-        return self.done
+        if self._mode == _CHUNK_SIZE and not self._buffer:
+            at = data.find(b"\r\n", 0, 10)
+            if at > 0 and data[0] != 48 and data.endswith(b"\r\n"):  # a size that begins with 0 may be the last
+                try:
+                    size = int(data[:at], 16)
+                except ValueError:
+                    size = -1
+                if size == len(data) - at - 4:
+                    self.add(data[at + 2 : -2], stamp)
+                    return False
+        return self._feed(data, stamp)
+
+    def add(self, body: bytes, stamp: int) -> None:
+        """Body bytes that came in one read. Raises `BadHttp`."""
+        self.pieces.append(body)
+        self.size += len(body)
+        self.ends.append(self.size)
+        self.stamps.append(stamp)
+        if self.size > MAX_BODY_BYTES:
+            raise BadHttp(f"the answer is longer than {MAX_BODY_BYTES} bytes")
 
     def close(self) -> bool:
         """The connection has ended; True when that is how this answer ends."""
-        self.done = self.done or self._mode == "close"
+        self.done = self.done or self._mode == _TO_THE_END
         self.keep_alive = False
         return self.done
 
-    def joined(self) -> bytes:
-        return b"".join(self.body)
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
 
-    def _take(self, data: bytes) -> None:
-        if data:
-            self.body.append(data)
-            self.size += len(data)
+    def _feed(self, data: bytes, stamp: int) -> bool:
+        rest = self._head(data, stamp) if self._mode == _HEAD else data
+        if self._mode >= _LENGTH:
+            body, rest = (rest, b"") if self._mode == _TO_THE_END else (rest[: self._left], rest[self._left :])
+            self._left -= len(body)
+            self.done = self._mode == _LENGTH and self._left <= 0
+        elif self._mode != _HEAD:
+            body, rest = self._chunks(rest)
+        else:
+            return False
+        if body:
+            self.add(body, stamp)
+        if self.done and rest:  # nobody asked for what follows
+            self.keep_alive = False
+        return self.done
 
     def _head(self, data: bytes, stamp: int) -> bytes:
         """Reads the head when it is whole; gives what follows it."""
         self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._buffer) > MAX_HEAD_BYTES:
-                raise BadHttp(f"headers of more than {MAX_HEAD_BYTES} bytes")
-            return b""
-        first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
-        rest, self._buffer = self._buffer[end + 4 :], b""
-        words = first.split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
-            raise BadHttp(f"not an HTTP/1.1 answer: {first[:100]}")
-        status = int(words[1])
-        if 100 <= status < 200:  # 100 Continue: the real head follows
-            return self._head(rest, stamp)
-        self.status, self.t_head = status, stamp
-        for line in lines:
-            name, _, value = line.partition(":")
-            self.headers[name.strip().lower()] = value.strip()
-        self.keep_alive = words[0] != "HTTP/1.0" and "close" not in self.headers.get("connection", "").lower()
-        self._begin_body()
-        return rest
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
+            self._buffer = self._buffer[end + 4 :]
+            words = first.split(" ", 2)
+            if len(words) < 2 or not words[0].startswith("HTTP/1.") or not (words[1].isdecimal() and len(words[1]) == 3):
+                raise BadHttp(f"not an HTTP/1.1 answer: {first[:100]}")
+            if words[1][0] == "1":  # 100 Continue: the real head follows
+                continue
+            self.status, self.t_head = int(words[1]), stamp
+            self.headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            self.keep_alive = words[0] != "HTTP/1.0" and "close" not in self.headers.get("connection", "").lower()
+            self._begin_body()
+            rest, self._buffer = self._buffer, b""
+            return rest
+        if len(self._buffer) > MAX_HEAD_BYTES:
+            raise BadHttp(f"headers of more than {MAX_HEAD_BYTES} bytes")
+        return b""
 
     def _begin_body(self) -> None:
         length = self.headers.get("content-length")
-        if "chunked" in self.headers.get("transfer-encoding", "").lower():
-            self._mode = "chunked"
-        elif length is not None:
-            if not length.isdigit():
-                raise BadHttp(f"content-length {length[:50]}")
-            self._mode, self._left = "length", int(length)
-            self.done = self._left == 0
+        if self.status in (204, 304):
+            self._mode, self._left = _LENGTH, 0
+        elif "chunked" in self.headers.get("transfer-encoding", "").lower():
+            self._mode = _CHUNK_SIZE
+        elif length is None:
+            self._mode, self.keep_alive = _TO_THE_END, False
+        elif length.isascii() and length.isdecimal():
+            self._mode, self._left = _LENGTH, int(length)
         else:
-            self._mode, self.keep_alive = "close", False
+            raise BadHttp(f"content-length: {length[:50]}")
 
-    def _chunks(self, data: bytes) -> None:
-        """`_left` bytes of the current chunk and its line end are to come; 0: a size line is next; -1: the trailer."""
+    def _chunks(self, data: bytes) -> tuple[bytes, bytes]:
+        """(body bytes in `data`, what follows the answer's end)."""
         if self._buffer:
             data, self._buffer = self._buffer + data, b""
+        found = []
         at, total = 0, len(data)
-        while at < total:
-            if self._left > 2:
-                body_end = min(at + self._left - 2, total)
-                self._take(data[at:body_end])
-                self._left -= body_end - at
-                at = body_end
-            elif self._left > 0:
-                skip = min(self._left, total - at)
-                self._left -= skip
-                at += skip
+        while at < total and not self.done:
+            if self._mode == _CHUNK:
+                found.append(data[at : at + self._left])
+                at += len(found[-1])
+                self._left -= len(found[-1])
+                self._mode = _CHUNK if self._left else _CHUNK_END
+                continue
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                self._buffer, at = data[at:], total
+                if len(self._buffer) > MAX_LINE_BYTES:
+                    raise BadHttp(f"a line without end between chunks: {self._buffer[:50]!r}")
             else:
-                line_end = data.find(b"\r\n", at)
-                if line_end < 0:
-                    self._buffer = data[at:]
-                    if len(self._buffer) > MAX_HEAD_BYTES:
-                        raise BadHttp("a chunk's size line has no end")
-                    return
-                line, at = data[at:line_end], line_end + 2
-                if self._left < 0:
-                    if not line:  # the end of the trailer
-                        self.done = True
-                        return
-                    continue
-                try:
-                    size = int(line.split(b";", 1)[0], 16)
-                except ValueError:
-                    raise BadHttp(f"not a chunk size: {line[:50]!r}") from None
-                self._left = size + 2 if size else -1
+                self._line(data[at:end])
+                at = end + 2
+        return b"".join(found), data[at:]
+
+    def _line(self, line: bytes) -> None:
+        """A line between chunks or after the last."""
+        if self._mode == _TRAILER:
+            self.done = not line
+        elif self._mode == _CHUNK_END:
+            if line:
+                raise BadHttp(f"a chunk is longer than it says, by {line[:50]!r}")
+            self._mode = _CHUNK_SIZE
+        else:
+            digits = line.split(b";", 1)[0].strip()
+            if not digits.isalnum() or len(digits) > 15:
+                raise BadHttp(f"not a chunk size: {line[:50]!r}")
+            try:
+                self._left = int(digits, 16)
+            except ValueError:
+                raise BadHttp(f"not a chunk size: {line[:50]!r}") from None
+            self._mode = _CHUNK if self._left else _TRAILER

@@ -109,7 +109,7 @@ def _average(counts: Sequence[int]) -> float | None:
 
 def _count(value: float | None, n: int, missing: str) -> Estimate:
     """A number that is no sample of anything, so it has no interval."""
-    return Estimate(reason=missing) if value is None else Estimate(value=value, n=n, reason="a count: no interval")
+    return Estimate(reason=missing) if value is None else Estimate(value=value, n=n, reason="not a sample: no interval")
 
 
 def _gap(gaps: Sequence[float], percent: int) -> Estimate:

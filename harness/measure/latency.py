@@ -59,7 +59,7 @@ def timing(record: Record, *, rtt_ns: int | None = None, cached_if_unsaid: int |
     why: dict[str, str] = {}
     send = record.t_send_ns
     first = next((i for i, event in enumerate(record.events) if event.kind in TOKEN_KINDS), None)
-    content = next((event.t_ns for event in record.events if event.kind == CONTENT), None)
+    content = next((event.t_ns for event in record.events if event.kind == CONTENT and event.text), None)
     k1, tokens, source = _count(record, first, why)
     bearing = [event.t_ns for event in record.events[first:] if bears_tokens(event)] if first is not None else []
     ttft = bearing[0] - send if bearing else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from harness.measure.runs import Request, Run
-from harness.units import NS_PER_S, seconds
+from harness.units import NS_PER_S
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -15,10 +15,6 @@ class Window(msgspec.Struct, frozen=True):
 
     start_ns: int
     end_ns: int
-
-    @property
-    def seconds(self) -> float:
-        return seconds(self.end_ns - self.start_ns)
 
     def holds(self, t_ns: int) -> bool:
         return self.start_ns < t_ns <= self.end_ns
@@ -44,49 +40,35 @@ def prefill_tok_s(run: Run) -> float | None:
     return _rate(sum(timing.prefill_tokens or 0 for timing in known), sum(timing.prefill_ns or 0 for timing in known))
 
 
-def full_window(run: Run) -> Window | None:
-    """From the first measured send to the last measured end, failed requests included."""
-    measured = [request.record for request in run.measured]
-    if not measured:
-        return None
-    return Window(min(record.t_send_ns for record in measured), max(record.t_end_ns for record in measured))
+def full_windows(run: Run) -> list[Window]:
+    """From the first measured send to the last measured end, failed requests included; one window for each round."""
+    rounds = [[request.record for request in requests if request.measured] for requests in _rounds(run)]
+    return [Window(min(r.t_send_ns for r in records), max(r.t_end_ns for r in records)) for records in rounds if records]
 
 
-def steady_window(run: Run, concurrency: int) -> Window | None:
-    """From the first measured send to the moment when in-flight falls below `concurrency` for good.
+def steady_windows(run: Run, concurrency: int) -> list[Window]:
+    """From the first measured send to the moment when in-flight falls below `concurrency` for good; one window for each round.
 
     Only requests that count are in flight here, warm-up among them since it hands over without draining: a failed request
-    neither widens nor moves the window. None when all slots were never busy at once.
+    neither widens nor moves the window. A round in which the slots were never all busy has none.
     """
-    sound = [request.record for request in run.requests if _counts(request)]
-    starts = [request.record.t_send_ns for request in run.valid]
-    if not starts:
-        return None
-    steps = sorted([(record.t_send_ns, 1) for record in sound] + [(record.t_end_ns, -1) for record in sound])
-    in_flight, end = 0, None
-    for t_ns, step in steps:
-        if step < 0 and in_flight >= concurrency:
-            end = t_ns
-        in_flight += step
-    start = min(starts)
-    return Window(start, end) if end is not None and end > start else None
+    found = (_steady(requests, concurrency) for requests in _rounds(run))
+    return [window for window in found if window is not None]
 
 
 def steady_tok_s(run: Run, concurrency: int) -> float | None:
-    """Tokens per second that arrived in the steady window, from requests that count.
+    """Tokens per second that arrived in the steady windows, from requests that count.
 
-    Events are counted where they carry counts. Where they do not, the answers that ended in the window count whole: what is cut
-    off at its end came in at its start.
+    Events are counted where they carry counts. Where they do not, the answers that ended in the windows count whole: what is cut
+    off at an end came in at a start.
     """
-    window = steady_window(run, concurrency)
-    if window is None:
-        return None
-    sound = [request for request in run.requests if _counts(request)]
+    windows = steady_windows(run, concurrency)
+    sound = [request for request in run.requests if request.excluded is None]
     if counted_by_event(run):
-        tokens = sum(event.tokens or 0 for request in sound for event in request.record.events if window.holds(event.t_ns))
+        arrivals = [(event.t_ns, event.tokens or 0) for request in sound for event in request.record.events]
     else:
-        tokens = sum(request.timing.tokens or 0 for request in sound if window.holds(request.record.t_end_ns))
-    return tokens / window.seconds
+        arrivals = [(request.record.t_end_ns, request.timing.tokens or 0) for request in sound]
+    return _rate(sum(tokens for t_ns, tokens in arrivals if _within(windows, t_ns)), _length_ns(windows))
 
 
 def counted_by_event(run: Run) -> bool:
@@ -94,44 +76,66 @@ def counted_by_event(run: Run) -> bool:
     return all(
         sum(event.tokens or 0 for event in request.record.events) == request.timing.tokens
         for request in run.requests
-        if _counts(request)
+        if request.excluded is None
     )
 
 
 def full_tok_s(run: Run) -> float | None:
     """Tokens of the measured requests that count, per second of the full run."""
-    window = full_window(run)
-    if window is None or window.seconds <= 0:
-        return None
-    return sum(request.timing.tokens or 0 for request in run.valid) / window.seconds
+    return _rate(sum(request.timing.tokens or 0 for request in run.valid), _length_ns(full_windows(run)))
 
 
 def requests_s(run: Run) -> float | None:
     """Measured requests that count, per second of the full run."""
-    window = full_window(run)
-    return len(run.valid) / window.seconds if window is not None and window.seconds > 0 else None
+    return _rate(len(run.valid), _length_ns(full_windows(run)))
 
 
 def mean_in_flight(run: Run) -> float | None:
     """The time integral of requests in flight over the full run, divided by its length: the concurrency that was achieved."""
-    window = full_window(run)
-    if window is None or window.seconds <= 0:
-        return None
-    return sum(_overlap_ns(request, window) for request in run.requests) / (window.end_ns - window.start_ns)
+    windows = full_windows(run)
+    length = _length_ns(windows)
+    return sum(_overlap_ns(request, window) for request in run.requests for window in windows) / length if length else None
 
 
 def in_steady_window(run: Run, concurrency: int) -> Sequence[Request]:
-    """The measured requests that count and ended in the steady window, in the order of sending."""
-    window = steady_window(run, concurrency)
-    return [request for request in run.valid if window is not None and window.holds(request.record.t_end_ns)]
+    """The measured requests that count and ended in the steady windows, in the order of sending."""
+    windows = steady_windows(run, concurrency)
+    return [request for request in run.valid if _within(windows, request.record.t_end_ns)]
 
 
-def _rate(tokens: int, spent_ns: int) -> float | None:
-    return tokens * NS_PER_S / spent_ns if spent_ns > 0 else None
+def _rounds(run: Run) -> list[list[Request]]:
+    """The requests between one priming of the prefix cache and the next; without priming, all of them."""
+    rounds: list[list[Request]] = [[]]
+    for request in run.requests:
+        if request.record.phase != "prime":
+            rounds[-1].append(request)
+        elif rounds[-1]:
+            rounds.append([])
+    return rounds
 
 
-def _counts(request: Request) -> bool:
-    return request.excluded is None and request.record.phase != "prime"
+def _steady(requests: Sequence[Request], concurrency: int) -> Window | None:
+    sound = [request for request in requests if request.excluded is None]
+    start = min((request.record.t_send_ns for request in sound if request.measured), default=None)
+    steps = sorted(step for r in sound for step in ((r.record.t_send_ns, 1), (r.record.t_end_ns, -1)))
+    in_flight, end = 0, None
+    for t_ns, step in steps:
+        if step < 0 and in_flight >= concurrency:
+            end = t_ns
+        in_flight += step
+    return Window(start, end) if start is not None and end is not None and end > start else None
+
+
+def _within(windows: Sequence[Window], t_ns: int) -> bool:
+    return any(window.holds(t_ns) for window in windows)
+
+
+def _length_ns(windows: Sequence[Window]) -> int:
+    return sum(window.end_ns - window.start_ns for window in windows)
+
+
+def _rate(count: int, spent_ns: int) -> float | None:
+    return count * NS_PER_S / spent_ns if spent_ns > 0 else None
 
 
 def _overlap_ns(request: Request, window: Window) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from harness.engines import flags
-from harness.errors import UsageError
+from harness.errors import RecipeError, UsageError
 from harness.recipe import render
-from harness.recipe.document import Document
+from harness.recipe.document import Document, Where
 from harness.schema.machine import Machine
 from harness.schema.recipe import Recipe
 
@@ -32,6 +32,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     served_model: str
     host: str
     port: int
+    words: tuple[str, ...]
+    """`argv`, or what the shell will run, word by word: to read flags from."""
     own_program: bool
     """It starts the engine's own program, and not some script."""
     notes: tuple[str, ...]
@@ -52,6 +54,7 @@ def build(recipe: Recipe, machine: Machine, engine: str, *, docker: bool, overri
         argv = _program(argv, engine, machine)
     return Command(
         argv=tuple(argv),
+        words=tuple(line.words),
         served_model=served or recipe.model,
         host=host,
         port=port,
@@ -74,13 +77,18 @@ class _Line:
         text = render.command(recipe, self.values)
         words = render.words(text)
         self.own = words is not None and starts(words, engine)
-        self.argv = ["bash", "-c", text] if words is None else words
-        if words is None:
-            self.notes.append("The command needs a shell, so it runs as bash -c.")
+        if words is not None:
+            self.argv = self.words = words
+            return
+        self.notes.append("The command needs a shell, so it runs as bash -c.")
+        self.argv, split = ["bash", "-c", text], render.shell_words(text)
+        if split is None:
+            raise self._error(("command",), "a quote in the command is never closed", "close it, or put a backslash before it")
+        self.words = split
 
     def host(self) -> str:
         """The address the server binds to. vLLM, told none, would bind to all."""
-        given, literal = self.values.get("host"), flags.value(self.argv, "--host")
+        given, literal = self.values.get("host"), flags.value(self.words, "--host")
         if "host" in self.overridden:
             if "host" not in self.used:
                 self._put("--host", str(given), "host")
@@ -89,19 +97,19 @@ class _Line:
         elif literal in EVERYWHERE or (literal is None and self.own and self.engine == "vllm"):
             self._put("--host", LOOPBACK, "host")
             self._bind(literal or EVERYWHERE[0])
-        return flags.value(self.argv, "--host") or str(given or LOOPBACK)
+        return flags.value(self.words, "--host") or str(given or LOOPBACK)
 
     def port(self) -> int:
-        given, literal = self.values.get("port"), flags.value(self.argv, "--port")
+        given, literal = self.values.get("port"), flags.value(self.words, "--port")
         if given is not None:
             given = self._number(given)
             if "port" not in self.used and ("port" in self.overridden or (literal is None and self.own)):
                 self._put("--port", str(given), "port")
-        return self._number(flags.value(self.argv, "--port") or given or DEFAULT_PORTS.get(self.engine, 8000))
+        return self._number(flags.value(self.words, "--port") or given or DEFAULT_PORTS.get(self.engine, 8000))
 
     def served(self) -> str | None:
         """The name in the line; a default that the line does not use is added to it, as sparkrun adds it."""
-        given, literal = self.values.get("served_model_name"), flags.value(self.argv, "--served-model-name", "--alias", "-a")
+        given, literal = self.values.get("served_model_name"), flags.value(self.words, "--served-model-name", "--alias", "-a")
         asked = "served_model_name" in self.overridden
         if given is None or "served_model_name" in self.used or (not asked and (literal or not self.own)):
             return literal
@@ -117,7 +125,7 @@ class _Line:
             message = (
                 f"the command is not {self.engine}'s own and does not use {{{key}}}, so {key} {value} would change nothing"
             )
-            raise Document(self.recipe.text, self.recipe.path).error(("command",), message, f"put {{{key}}} into the command")
+            raise self._error(("command",), message, f"put {{{key}}} into the command")
         for at, word in enumerate(self.argv):
             if word == flag and at + 1 < len(self.argv):
                 self.argv[at + 1] = value
@@ -135,7 +143,10 @@ class _Line:
         hint = "write a number from 1 to 65535"
         if "port" in self.overridden:
             raise UsageError(f"--set port={value}: not a port", hint)
-        raise Document(self.recipe.text, self.recipe.path).error(("defaults", "port"), f"port {value} is not a port", hint)
+        raise self._error(("defaults", "port"), f"port {value} is not a port", hint)
+
+    def _error(self, where: Where, message: str, hint: str) -> RecipeError:
+        return Document(self.recipe.text, self.recipe.path).error(where, message, hint)
 
     def _bind(self, instead_of: str) -> None:
         opened = f"--set host={instead_of} opens it"

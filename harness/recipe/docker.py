@@ -44,13 +44,16 @@ def settings(recipe: Recipe) -> tuple[Settings, tuple[str, ...]]:
     return Settings(**ours), tuple(key for key in given if key not in known)
 
 
-def mounts(machine: Machine, model: str) -> tuple[Mount, ...]:
-    """Model cache, compile caches, and the model's own folder when it is a path."""
+def mounts(machine: Machine, recipe: Recipe) -> tuple[Mount, ...]:
+    """Model cache, compile caches, and the model's own folder when it is a path. Raises `RecipeError`."""
     home = machine.home.rstrip("/")
     found = [Mount(machine.hf_home or f"{home}/.cache/huggingface", f"{HOME_IN_CONTAINER}/.cache/huggingface")]
     found += [Mount(f"{home}/{cache}", f"{HOME_IN_CONTAINER}/{cache}") for cache in CACHES]
-    if model.startswith("/"):
-        found.append(Mount(model, model, read_only=True))
+    if recipe.model.startswith("/"):
+        if ":" in recipe.model:
+            where = Document(recipe.text, recipe.path)
+            raise where.error(("model",), "Docker cannot mount a path with ':' in it", "give the model's folder another name")
+        found.append(Mount(recipe.model, recipe.model, read_only=True))
     return tuple(found)
 
 

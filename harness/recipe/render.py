@@ -23,6 +23,10 @@ PASSES = 10
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_.-]*)\}")  # ${NAME} is the shell's
 _BRACES = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
+_QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\$`]|\\.)*\"|\\(?:.|\n)")
+_SHELL = re.compile(
+    r"[;&|<>$`()\n\"'*?]|(?:^|\s)[#~!]|^\s*[A-Za-z_]\w*=|^\s*(?:export|source|cd|exec|set)\s|\{[^\s{}]*,[^\s{}]*\}"
+)
 _OPEN, _CLOSE = "\ue000", "\ue001"  # private-use characters that stand for literal braces meanwhile
 
 
@@ -99,22 +103,16 @@ def _missing(recipe: Recipe, name: str, values: Mapping[str, object]) -> RecipeE
 def words(text: str) -> list[str] | None:
     """The command as its argv, or None where only a shell can run it (`&&`, `|`, `$`, comments, several lines …)."""
     text = text.rstrip()
-    while text.endswith("\\") and not text.endswith("\\\\"):
+    while (len(text) - len(text.rstrip("\\"))) % 2:
         text = text[:-1].rstrip()  # a continued line with nothing after it
-    if _needs_shell(text):
+    if _SHELL.search(_QUOTED.sub(lambda found: " " if found[0] == "\\\n" else "x", text)):
         return None
+    return shlex.split(_QUOTED.sub(lambda found: "" if found[0] == "\\\n" else found[0], text))
+
+
+def shell_words(text: str) -> list[str] | None:
+    """The words of a shell's command, only to read its flags; None where a quote is never closed, which no shell runs either."""
     try:
-        return shlex.split(_QUOTED.sub(lambda found: "" if found[0] == "\\\n" else found[0], text))
-    except ValueError:  # an open quote: the shell will say so, in the log
+        return shlex.split(text, comments=True)
+    except ValueError:
         return None
-
-
-_QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\$`]|\\.)*\"|\\(?:.|\n)")
-_SHELL = re.compile(
-    r"[;&|<>$`()\n\"'*?]|(?:^|\s)[#~!]|^\s*[A-Za-z_]\w*=|^\s*(?:export|source|cd|exec|set)\s|\{[^\s{}]*,[^\s{}]*\}"
-)
-
-
-def _needs_shell(text: str) -> bool:
-    """True when anything outside quotes means more to a shell than to `shlex`."""
-    return bool(_SHELL.search(_QUOTED.sub(lambda found: " " if found[0] == "\\\n" else "x", text)))

@@ -98,7 +98,7 @@ def _launched(applied: Applied, machine: Machine, engine: str, overridden: Colle
         raise _error(recipe, "min_nodes", said, "start it on its machines, and measure it with --url http://HEAD:PORT")
     in_docker = recipe.container is not None and engine not in command.OUR_OWN
     line = command.build(recipe, machine, engine, docker=in_docker, overridden=overridden)
-    gpu = ENGINES[engine].needs_gpu(line.argv, recipe.env)
+    gpu = ENGINES[engine].needs_gpu(line.words, recipe.env)
     needs = ["gpu"] if gpu else []
     needs += ["docker"] if in_docker else [f"engine:{engine}"] if line.own_program else []
     launch = msgspec.structs.replace(Launch(executor="process", argv=line.argv, env=recipe.env), **applied.launch)
@@ -114,7 +114,7 @@ def _launched(applied: Applied, machine: Machine, engine: str, overridden: Colle
         url=f"http://{f'[{client}]' if ':' in client else client}:{line.port}",
         launch=launch,
         requires=(*needs, f"port:{line.port}"),
-        context_limit=ENGINES[engine].context_limit(line.argv),
+        context_limit=ENGINES[engine].context_limit(line.words),
         notes=(*notes, *_kept(recipe)),
     )
 
@@ -122,7 +122,7 @@ def _launched(applied: Applied, machine: Machine, engine: str, overridden: Colle
 def _in_docker(recipe: Recipe, machine: Machine, launch: Launch, port: int, gpu: bool) -> tuple[Launch, tuple[str, ...]]:
     """The same launch as a container, and what of the recipe's Docker settings is left out."""
     settings, ignored = docker.settings(recipe)
-    mounts, name = docker.mounts(machine, recipe.model), docker.container_name(recipe, port)
+    mounts, name = docker.mounts(machine, recipe), docker.container_name(recipe, port)
     argv = docker.argv(recipe, launch.argv, name=name, mounts=mounts, gpus=gpu, settings=settings)
     done = msgspec.structs.replace(
         launch,

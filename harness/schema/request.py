@@ -60,7 +60,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The last byte of the answer, or the failure."""
     status: int | None = None
     error: str | None = None
-    """A reason code: `connect`, `reset`, `timeout`, `http_500`, `bad_http`, `bad_sse`, `server_error`, `truncated`; None: answered whole."""
+    """A reason code: `connect`, `reset`, `timeout`, `http_500`, `bad_http`, `bad_sse`, `server_error`, `truncated`,
+    `interrupted`; None: answered whole."""
     error_detail: str = ""
     finish_reason: str | None = None
     usage: Usage | None = None

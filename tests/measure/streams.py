@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.schema.request import CONTENT, OTHER, ROLE, Event, Record, Usage
+from harness.schema.request import CONTENT, OTHER, ROLE, TOKEN_KINDS, Event, Record, Usage
 from harness.schema.run import ClientReport, Trial
 from harness.schema.workload import Cell, Profile
 
@@ -58,7 +58,7 @@ def stream(
         usage=Usage(prompt_tokens=prompt, completion_tokens=tokens, cached_tokens=cached),
         token_source=source,
         reads=len(arrivals) + 1,
-        events=tuple(Event(ns(send + at), kind, "x" if kind == CONTENT else "", count) for at, kind, count in arrivals),
+        events=tuple(Event(ns(send + at), kind, "x" if kind in TOKEN_KINDS else "", count) for at, kind, count in arrivals),
     )
 
 
@@ -78,6 +78,7 @@ def speculative(send: float = 1000.0, index: int = 0) -> Record:
 
 
 def failed(send: float, took: float, *, index: int = 0, error: str = "timeout", phase: str = "measure") -> Record:
+    """Five tokens come half-way, and then nothing any more."""
     return Record(
         index=index,
         phase=phase,
@@ -86,7 +87,9 @@ def failed(send: float, took: float, *, index: int = 0, error: str = "timeout", 
         t_send_ns=ns(send),
         t_end_ns=ns(send + took),
         error=error,
-        error_detail="nothing came",
+        error_detail="it broke off",
+        token_source="token_ids",
+        events=(Event(ns(send + took / 2), CONTENT, "x", 5),),
     )
 
 

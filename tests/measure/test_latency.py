@@ -56,6 +56,14 @@ def test_tool_call_arguments_are_tokens_but_no_answer() -> None:
     assert found.why["ttft_content_ns"] == "no event carried answer text"
 
 
+def test_a_token_without_text_is_no_answer_yet() -> None:
+    """Half a character that the server holds back: a token, but nothing to read."""
+    record = stream((100, CONTENT, 1), (150, CONTENT, 7))
+    held = msgspec.structs.replace(record.events[0], text="")
+    found = timing(msgspec.structs.replace(record, events=(held, record.events[1])))
+    assert (found.ttft_ns, found.ttft_content_ns) == (100 * MS, 150 * MS)
+
+
 def test_tokens_without_text_are_counted_when_they_came() -> None:
     """A count that moved before the first text belongs to k1; one that moves after the last text ends the decoding."""
     found = timing(stream((90, ROLE, 1), (100, CONTENT, 2), (150, OTHER, 2), (200, CONTENT, 2), (250, OTHER, 1)))

@@ -103,6 +103,8 @@ def test_unsaid_cache_is_none_where_the_counters_show_it() -> None:
     unknown = result(bare, counters={}).figures["prefill_tok_s"]
     assert unknown.value is None
     assert "cached" in (unknown.reason or "")
+    hits = {"cached_tokens": 205.0, "cache_queries_tokens": 4096.0}
+    assert result(bare, counters=hits).figures["prefill_tok_s"].value is None
     assert result(bare, cell(prefix_caching=True)).figures["prefill_tok_s"].value is None
 
 

@@ -145,6 +145,12 @@ def test_mser5_finds_the_end_of_a_warm_up() -> None:
     assert stats.mser5([5.0] * 60) == 0
 
 
+def test_mser5_by_hand() -> None:
+    """Σ/(n-d)² at cuts 0 to 3 is 13.33/36, 4.8/25, 4/16, 2.67/9: the second is the least. The variance alone would cut at 3."""
+    means = [4.0, 0.0, 0.0, 0.0, 2.0, 2.0]
+    assert stats.mser5([mean for mean in means for _ in range(5)]) == 5
+
+
 def test_mser5_needs_four_batches() -> None:
     assert stats.mser5([100.0] * 5 + [1.0] * 14) == 0
     assert stats.mser5([100.0] * 5 + [1.0] * 15) == 5

@@ -30,10 +30,9 @@ def staggered(slots: int, each: int, *, warmup: int = 1) -> list[Record]:
 def test_steady_rate_of_staggered_slots() -> None:
     """Four slots of 50 tok/s each. The full run also has its emptying end: 12 answers in 600 ms."""
     found = run(staggered(4, 3), 4)
-    window = throughput.steady_window(found, 4)
-    assert window == throughput.Window(160 * MS, 640 * MS)
+    assert throughput.steady_windows(found, 4) == [throughput.Window(160 * MS, 640 * MS)]
     assert throughput.steady_tok_s(found, 4) == 200.0
-    assert throughput.full_window(found) == throughput.Window(160 * MS, 760 * MS)
+    assert throughput.full_windows(found) == [throughput.Window(160 * MS, 760 * MS)]
     assert throughput.full_tok_s(found) == pytest.approx(96 / 0.6)
     assert throughput.requests_s(found) == pytest.approx(20.0)
     # in flight: four until 640 ms, then three, two, one for 40 ms each
@@ -62,14 +61,14 @@ def test_warm_up_tokens_in_the_window_are_output_but_no_measured_answer() -> Non
 def test_one_stream_is_steady_to_its_end() -> None:
     records = [even(k * 170, index=k) for k in range(3)]
     found = run(records, 1)
-    assert throughput.steady_window(found, 1) == throughput.full_window(found)
+    assert throughput.steady_windows(found, 1) == throughput.full_windows(found)
     assert throughput.steady_tok_s(found, 1) == pytest.approx(24 / 0.51)
 
 
 def test_never_full() -> None:
     """Two requests cannot keep four slots busy."""
     found = run([even(0, index=0), even(10, index=1)], 4)
-    assert throughput.steady_window(found, 4) is None
+    assert throughput.steady_windows(found, 4) == []
     assert throughput.steady_tok_s(found, 4) is None
     assert throughput.full_tok_s(found) is not None
 
@@ -77,7 +76,22 @@ def test_never_full() -> None:
 def test_priming_is_no_load() -> None:
     prime = even(0, ttft=500, phase="prime", index=9)
     found = run([prime, *[even(700 + k * 170, index=k) for k in range(3)]], 1)
-    assert throughput.steady_window(found, 1) == throughput.Window(700 * MS, 1210 * MS)
+    assert throughput.steady_windows(found, 1) == [throughput.Window(700 * MS, 1210 * MS)]
+
+
+def test_time_between_rounds_is_not_counted() -> None:
+    """Two slots, three rounds with priming before each; every answer takes 170 or 180 ms."""
+    records: list[Record] = []
+    for turn in range(3):
+        start = 1000 * turn
+        records += [even(start + slot, ttft=400, phase="prime", index=len(records) + slot) for slot in range(2)]
+        records += [even(start + 500, index=len(records)), even(start + 500, ttft=110, index=len(records) + 1)]
+    found = run(records, 2)
+    assert [window.end_ns - window.start_ns for window in throughput.steady_windows(found, 2)] == [170 * MS] * 3
+    assert throughput.steady_tok_s(found, 2) == pytest.approx(15 / 0.17)
+    assert throughput.full_tok_s(found) == pytest.approx(16 / 0.18)
+    assert throughput.requests_s(found) == pytest.approx(2 / 0.18)
+    assert throughput.mean_in_flight(found) == pytest.approx(350 / 180)
 
 
 def test_failed_requests_lengthen_the_full_run() -> None:
@@ -98,7 +112,7 @@ def test_run_rates_weigh_by_time() -> None:
 
 def test_no_requests() -> None:
     found = run([], 1)
-    assert throughput.full_window(found) is None
+    assert throughput.full_windows(found) == []
     assert throughput.steady_tok_s(found, 1) is None
     assert throughput.decode_tok_s(found) is None
     assert throughput.mean_in_flight(found) is None

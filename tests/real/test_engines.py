@@ -58,7 +58,8 @@ def left_behind() -> list[str]:
 
 
 def listening(port: int) -> bool:
-    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in psutil.net_connections("tcp"))
+    listeners = [c.laddr for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr]
+    return any(address.port == port for address in listeners)
 
 
 def delta(trial: Trial, name: str) -> float:

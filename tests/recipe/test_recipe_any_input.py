@@ -26,7 +26,7 @@ WORD = st.sampled_from(
         "vllm serve {model}",
         "llama-server -m {model} --port {port}",
         "sglang serve",
-        "vllm serve {model} | tee x",
+        "vllm serve {model} | tee x # don't",
         "--host=0.0.0.0",
         "{x",
     ]

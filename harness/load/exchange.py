@@ -1,0 +1,106 @@
+"""One request under way, and afterwards all that is known of it; reading it makes its `Record`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from harness.load import chunks, sse
+from harness.load.wire import Answer
+from harness.schema.request import Record
+
+SLICE_EVENTS = 32
+"""About 0.1 ms of reading."""
+
+
+class Exchange:
+    """Filled by whoever sends it. Instants of receiving are as that one stamps them."""
+
+    __slots__ = (
+        "answer",
+        "error",
+        "error_detail",
+        "index",
+        "kernel",
+        "phase",
+        "reads",
+        "retried",
+        "slot",
+        "t_end",
+        "t_send",
+        "wire",
+    )
+
+    def __init__(self, index: int, phase: str, slot: int, wire: bytes) -> None:
+        self.index, self.phase, self.slot, self.wire = index, phase, slot, wire
+        self.answer = Answer()
+        self.t_send = 0
+        self.t_end = 0
+        self.reads = 0
+        self.kernel = True  # every receive stamp was the kernel's
+        self.retried = False
+        self.error: str | None = None
+        self.error_detail = ""
+
+
+def read(exchange: Exchange, ours: Callable[[int], int]) -> Generator[None, None, Record]:
+    """Returns the record; pauses (`yield`) every now and then, so that whoever reads can look after streams in between.
+
+    `ours` turns a receive stamp into CLOCK_MONOTONIC.
+    """
+    answer = exchange.answer
+    reader = chunks.Reader()
+    if answer.status == 200:
+        body = answer.body()
+        for number, (stamp, data) in enumerate(sse.events(body, answer.ends, answer.stamps), 1):
+            if not reader.take(ours(stamp), data):
+                break
+            if not number % SLICE_EVENTS:
+                yield
+        said = reader.finish()
+        error, detail = _verdict(exchange, said, body)
+    else:
+        said = reader.finish()
+        error, detail = _refusal(exchange)
+    return Record(
+        index=exchange.index,
+        phase=exchange.phase,
+        slot=exchange.slot,
+        t_sched_ns=exchange.t_send,  # closed loop: due when it goes
+        t_send_ns=exchange.t_send,
+        t_hdr_ns=None if answer.t_head is None else ours(answer.t_head),
+        t_end_ns=ours(exchange.t_end),
+        status=answer.status,
+        error=error,
+        error_detail=detail,
+        finish_reason=said.finish_reason,
+        usage=said.usage,
+        timings=said.timings,
+        token_source=said.token_source,
+        stamps="kernel" if exchange.kernel and exchange.reads else "user",
+        bytes_in=answer.size,
+        reads=exchange.reads,
+        events=tuple(said.events),
+    )
+
+
+def _verdict(exchange: Exchange, said: chunks.Answered, body: bytes) -> tuple[str | None, str]:
+    """(error, detail): what the server said of a failure goes before how the connection ended."""
+    if said.error == "server_error" or (said.error and (said.ended or sse.ends_whole(body))):
+        return said.error, said.error_detail
+    if exchange.error is not None:
+        return exchange.error, exchange.error_detail
+    if body and not said.events and not said.ended:
+        return "bad_sse", f"no event in: {_start(body)}"
+    if not said.ended:
+        return "truncated", "the answer ended without a finish reason or [DONE]"
+    return None, ""
+
+
+def _refusal(exchange: Exchange) -> tuple[str | None, str]:
+    if exchange.answer.status is None or exchange.error == "interrupted":
+        return exchange.error, exchange.error_detail
+    return f"http_{exchange.answer.status}", _start(exchange.answer.body())
+
+
+def _start(body: bytes) -> str:
+    return body[: 4 * chunks.DETAIL_CHARS].decode("utf-8", "replace")[: chunks.DETAIL_CHARS]

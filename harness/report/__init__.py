@@ -1,0 +1,1 @@
+"""Results and plans as text. Everything here returns strings; nothing prints."""

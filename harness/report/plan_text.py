@@ -1,0 +1,61 @@
+"""What `harness plan` prints: everything that a run would do, before anything is done."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from harness.report import text
+from harness.schema.plan import Plan
+
+
+def render(plan: Plan, *, width: int, color: bool) -> str:
+    """The exact command first: pasted into a shell it gives the same arguments."""
+    return "\n\n".join(_parts(plan, width, color))
+
+
+def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
+    launch, work = plan.launch, plan.workload
+    yield f"{plan.recipe_name} ({plan.recipe_path})\n{plan.model} by {plan.engine}, asked at {plan.url} as {plan.served_model}"
+    if launch is None:
+        yield "The server already runs: nothing is started."
+    else:
+        yield f"Command\n{command(launch.argv, launch.image)}"
+        if launch.env:
+            yield "Environment\n" + "\n".join(f"  {name}={shlex.quote(value)}" for name, value in launch.env.items())
+        if launch.image:
+            yield f"Image\n  {launch.image}"
+        if launch.mounts:
+            mounts = (f"  {m.source} at {m.target}{', read-only' if m.read_only else ''}" for m in launch.mounts)
+            yield "Mounts\n" + "\n".join(mounts)
+        if plan.requires:
+            yield f"Needs\n  {', '.join(plan.requires)}"
+    repeats = f"{work.profile.runs}" if work.profile.target is None else f"{work.profile.runs} to {work.profile.max_runs}"
+    rows = [
+        [str(c.depth) if c.depth else "", str(c.pp), str(c.tg), str(c.concurrency), f"{c.warmup} + {c.requests}", repeats]
+        for c in work.cells
+    ]
+    columns = [(name, "right") for name in ("depth", "pp", "tg", "concurrency", "warm-up + requests", "runs")]
+    yield f"Cells, profile {work.profile_name}, seed {work.seed}\n" + text.table(columns, rows, width=width, color=color)
+    if work.skipped:
+        yield "Not measured\n" + "\n".join(
+            text.wrapped(f"{s.cell.id}: {s.reason}", width=width, indent="  ") for s in work.skipped
+        )
+    if plan.notes:
+        yield "Notes\n" + "\n".join(text.wrapped(note, width=width, indent="  ") for note in plan.notes)
+    yield "Time\n" + text.wrapped(
+        f"about {text.duration(plan.estimate.seconds)} ({plan.estimate.basis})", width=width, indent="  "
+    )
+
+
+def command(argv: Sequence[str], image: str | None = None) -> str:
+    """One flag with its values a line, as a POSIX shell reads it; a container's image and its command begin lines of their own."""
+    lines: list[list[str]] = []
+    before = ""
+    for word in argv:
+        module = word == "-m" and before.rpartition("/")[2].startswith("python")
+        if not lines or image in (word, before) or (word.startswith("-") and not module):
+            lines.append([])
+        lines[-1].append(shlex.quote(word))
+        before = word
+    return " \\\n".join(f"  {'  ' if number else ''}{' '.join(words)}" for number, words in enumerate(lines))

@@ -1,0 +1,73 @@
+"""Numbers and tables as text: rounded to what is known, drawn by rich to a given width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from io import StringIO
+
+from harness.schema.result import Figure
+
+
+def number(value: float, half_width: float | None = None) -> str:
+    """Rounded to the interval's first digit (its first two when it begins with 1), or to three digits where there is none."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if half_width:
+        leading = math.floor(math.log10(half_width))
+        digits = -leading + (1 if half_width / 10**leading < 2 else 0)
+    else:
+        digits = 2 - math.floor(math.log10(abs(value)))
+    digits = min(max(digits, 0), 6)
+    return f"{value:,.{digits}f}"
+
+
+def figure(found: Figure | None) -> str:
+    """`104.3 ±0.9`, `104` without an interval, the reason where there is no value, and nothing where there is no figure."""
+    if found is None:
+        return ""
+    if found.value is None:
+        return (found.reason or "not known").replace(" more requests", " more").replace(" more runs", " more runs")
+    if found.low is None or found.high is None:
+        return number(found.value)
+    half = (found.high - found.low) / 2
+    return f"{number(found.value, half)} ±{number(half, half)}" if half else number(found.value)
+
+
+def table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], *, width: int, color: bool) -> str:
+    """`columns` are (header, justification). Columns in which no row says anything are left out."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    kept = [index for index in range(len(columns)) if any(row[index] for row in rows)]
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index in kept:
+        header, justify = columns[index]
+        drawn.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]  rich's own literal
+    for row in rows:
+        drawn.add_row(*(row[index] for index in kept))
+    return render(drawn, width=width, color=color)
+
+
+def render(drawable: object, *, width: int, color: bool) -> str:
+    from rich.console import Console
+
+    out = StringIO()
+    console = Console(file=out, width=width, force_terminal=color, color_system="standard" if color else None, highlight=False)
+    console.print(drawable, soft_wrap=False)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").splitlines())
+
+
+def wrapped(sentence: str, *, width: int, indent: str = "") -> str:
+    """One paragraph, later lines two columns further in. Words are never cut, so that paths can be copied."""
+    import textwrap
+
+    return textwrap.fill(
+        sentence, width, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,1 @@
+"""Results on disk: one folder a run, written so that a crash loses at most the trial that was running."""

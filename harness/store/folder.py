@@ -1,0 +1,204 @@
+"""`results/<recipe>/<time>-<id>/`: written trial by trial, read back as it was written.
+
+While a run goes on, each finished trial lies in `trials/` as JSON lines (one `Record` a line, and its samples beside it); at the end
+they become `requests.parquet`, `events.parquet` and `samples.parquet`, and `trials/` goes. Every file appears whole or not at all: it is
+written under another name, synced, and renamed. What a killed run left is read from `trials/`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from harness import clock
+from harness.errors import StoreError
+from harness.schema.plan import PLAN_VERSION, Plan
+from harness.schema.request import Record
+from harness.schema.result import RESULT_VERSION, Result
+from harness.schema.run import Sample, Trial
+
+LEAST_FREE_BYTES = 200 * 2**20
+"""Below this a run does not start: a long one writes tens of megabytes, and must be able to end cleanly."""
+
+T = TypeVar("T")
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A result as it lies on disk, with its raw data."""
+
+    path: Path
+    result: Result
+    plan: Plan
+    recipe_text: str
+    records: dict[int, list[Record]]
+    """By trial."""
+    samples: list[Sample]
+
+
+class ResultFolder:
+    """The folder of one run, while it is being written."""
+
+    def __init__(self, path: Path, ident: str) -> None:
+        self.path, self.id = path, ident
+        self.logs = path / "logs"
+        self._trials = path / "trials"
+
+    @classmethod
+    def create(cls, root: Path, recipe_name: str, recipe_text: str, plan: Plan) -> ResultFolder:
+        """A new folder with recipe and plan in it. Raises `StoreError` when it cannot be written, or the disk is all but full."""
+        ident = secrets.token_hex(3)
+        path = root / recipe_name / f"{clock.utc_now():%Y%m%dT%H%M%SZ}-{ident}"
+        made = cls(path, ident)
+        try:
+            for folder in (path, made.logs, made._trials):
+                folder.mkdir(parents=True)
+            free = shutil.disk_usage(path).free
+            write_atomic(path / "recipe.yaml", recipe_text.encode())
+            made.save_plan(plan)
+        except OSError as error:
+            raise StoreError(
+                f"{error.filename or path}: results cannot be written: {error.strerror}",
+                "make that folder writable, or choose another with --results DIR",
+            ) from None
+        if free < LEAST_FREE_BYTES:
+            shutil.rmtree(path)
+            raise StoreError(
+                f"{root}: only {free // 2**20} MB are free", "free some space, or choose another disk with --results DIR"
+            )
+        return made
+
+    def save_plan(self, plan: Plan) -> None:
+        write_atomic(self.path / "plan.json", pretty(plan))
+
+    def trial_path(self, index: int) -> Path:
+        """Where the load driver writes what it got; `add_trial` makes the lasting file of it."""
+        return self._trials / f"{index:05d}.raw"
+
+    def add_trial(self, trial: Trial, records: Sequence[Record], samples: Sequence[Sample]) -> None:
+        """Keeps a finished trial. Raises `StoreError` when the disk does not take it."""
+        try:
+            write_atomic(self._trials / f"{trial.index:05d}.samples", lines(samples))
+            write_atomic(self._trials / f"{trial.index:05d}.jsonl", lines(records))
+            self.trial_path(trial.index).unlink(missing_ok=True)
+        except OSError as error:
+            raise _full(self.path, error) from None
+
+    def save(self, result: Result) -> None:
+        """`result.json` as it is now. Raises `StoreError`."""
+        try:
+            write_atomic(self.path / "result.json", msgspec.json.encode(result))
+        except OSError as error:
+            raise _full(self.path, error) from None
+
+    def finish(self, result: Result) -> None:
+        """The tables in place of the trials, then the final `result.json`. Raises `StoreError`; the trials then stay as they are."""
+        from harness.store import columns
+
+        try:
+            columns.write(self.path, self._trials, result.trials)
+            self.save(result)
+            shutil.rmtree(self._trials)
+        except OSError as error:
+            raise _full(self.path, error) from None
+
+
+def read(path: Path) -> Stored:
+    """Everything in a result's folder, finished or not. Raises `StoreError` naming the file that is missing or broken."""
+    from harness.store import columns
+
+    result = read_result(path)
+    plan = _decoded(path / "plan.json", Plan, "plan", PLAN_VERSION)
+    try:
+        text = (path / "recipe.yaml").read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _broken(path / "recipe.yaml", error) from None
+    if (path / "trials").exists():
+        records, samples = _journal(path / "trials", result)
+    else:
+        records, samples = columns.read(path)
+    return Stored(path=path, result=result, plan=plan, recipe_text=text, records=records, samples=samples)
+
+
+def read_result(path: Path) -> Result:
+    """`result.json` alone. Raises `StoreError`."""
+    return _decoded(path / "result.json", Result, "result", RESULT_VERSION)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """The file is there whole, on the disk, or as it was before."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    replace(part, path)
+
+
+def replace(part: Path, path: Path) -> None:
+    """Renames a synced file, and syncs the folder that says so."""
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def lines(items: Iterable[object]) -> bytes:
+    return b"".join(msgspec.json.encode(item) + b"\n" for item in items)
+
+
+def pretty(item: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(item), indent=2) + b"\n"
+
+
+def _journal(trials: Path, result: Result) -> tuple[dict[int, list[Record]], list[Sample]]:
+    """What a run that did not finish has left. A trial counts once `result.json` knows it."""
+    record, sample = msgspec.json.Decoder(Record).decode, msgspec.json.Decoder(Sample).decode
+    records: dict[int, list[Record]] = {}
+    samples: list[Sample] = []
+    for trial in result.trials:
+        path = trials / f"{trial.index:05d}.jsonl"
+        try:
+            records[trial.index] = [record(line) for line in path.read_bytes().splitlines()]
+            samples += [sample(line) for line in path.with_suffix(".samples").read_bytes().splitlines()]
+        except (OSError, msgspec.MsgspecError) as error:
+            raise _broken(path, error) from None
+    return records, samples
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    schema_version: int
+
+
+def _decoded(path: Path, kind: type[T], what: str, version: int) -> T:
+    try:
+        data = path.read_bytes()
+        found = msgspec.json.decode(data, type=_Versioned).schema_version
+        if found != version:
+            raise StoreError(
+                f"{path}: its {what} format is version {found}, this harness reads {version}",
+                "read it with the harness that wrote it (result.json names it), or a newer one",
+            )
+        return msgspec.json.decode(data, type=kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise _broken(path, error) from None
+
+
+def _broken(path: Path, error: Exception) -> StoreError:
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return StoreError(
+        f"{path}: cannot be read: {said}", "the result is damaged or not a result: harness results list shows which are whole"
+    )
+
+
+def _full(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{error.filename or path}: cannot be written: {error.strerror}", f"free some space; finished trials are in {path}"
+    )

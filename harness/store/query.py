@@ -1,0 +1,71 @@
+"""Which results there are, and which one is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import StoreError, did_you_mean
+from harness.store.folder import read_result
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `harness results list`."""
+
+    id: str
+    path: str
+    started: str
+    recipe: str
+    model: str
+    state: str
+    verdict: str
+    """The worst of its cells', or `-` without any."""
+    decode_tok_s: float | None
+    """Of the first cell with one stream."""
+
+
+def list_results(root: Path) -> list[Summary]:
+    """Every readable result below `root`, oldest first."""
+    found = []
+    for file in root.glob("*/*/result.json"):
+        try:
+            result = read_result(file.parent)
+        except StoreError:
+            continue  # one damaged result must not hide the others
+        verdicts = {cell.verdict for cell in result.cells}
+        single = next((cell for cell in result.cells if cell.cell.concurrency == 1), None)
+        figure = single.figures.get("decode_tok_s") if single else None
+        found.append(
+            Summary(
+                id=result.id,
+                path=str(file.parent),
+                started=result.anchor.wall,
+                recipe=result.recipe_name,
+                model=result.model,
+                state=result.state,
+                verdict=next((name for name in ("invalid", "unsteady", "valid") if name in verdicts), "-"),
+                decode_tok_s=figure.value if figure else None,
+            )
+        )
+    return sorted(found, key=lambda summary: (summary.started, summary.id))
+
+
+def find(root: Path, which: str) -> Path:
+    """The folder that `which` names: a path, the beginning of an id, or `latest`. Raises `StoreError`."""
+    if (Path(which) / "result.json").is_file():
+        return Path(which)
+    known = list_results(root)
+    if not known:
+        raise StoreError(f"{root}: there are no results", "measure something first: harness bench")
+    if which == "latest":
+        return Path(known[-1].path)
+    fitting = [summary for summary in known if summary.id.startswith(which)]
+    if len(fitting) == 1:
+        return Path(fitting[0].path)
+    if fitting:
+        raise StoreError(
+            f"{len(fitting)} results begin with '{which}'", f"write more of it: {', '.join(s.id for s in fitting[:5])}"
+        )
+    near = did_you_mean(which, [summary.id for summary in known])
+    raise StoreError(f"no result is called '{which}'", f"did you mean '{near}'?" if near else "harness results list shows them")
