@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import msgspec
 
@@ -35,33 +36,27 @@ def drive(
     first. Raises `HarnessError` when the driver itself fails.
     """
     job_path = records_path.with_suffix(".job.json")
-    job_path.write_bytes(msgspec.json.encode(job))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "harness.load", str(job_path), str(records_path)],
-        env={**environment, **({"HARNESS_API_KEY": api_key} if api_key is not None else {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on
-    )
+    key = {} if api_key is None else {"HARNESS_API_KEY": api_key}
     try:
-        report = _follow(child, on_progress)
-        _, said = child.communicate()
-    except BaseException:
-        child.terminate()
-        try:
-            child.communicate(timeout=STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
-        raise
+        job_path.write_bytes(msgspec.json.encode(job))
+        with TemporaryFile() as errors:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "harness.load", str(job_path), str(records_path)],
+                env={**environment, **key},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on
+            )
+            report = _wait(child, on_progress)
+            errors.seek(0)
+            said = errors.read().decode("utf-8", "replace").strip().splitlines()
     finally:
-        job_path.unlink()
-    if report is None:
-        last = said.decode("utf-8", "replace").strip().splitlines()
+        job_path.unlink(missing_ok=True)
+    if report is None or child.returncode:
         raise HarnessError(
-            f"the load driver ended with code {child.returncode}: {last[-1] if last else 'it said nothing'}",
-            "report this: it is a fault of the harness",
+            f"the load driver ended with code {child.returncode}: {said[-1] if said else 'it said nothing'}",
+            "this is a fault of the harness, or something ended the process: look for it in the kernel's log (out of memory?)",
         )
     return report
 
@@ -71,6 +66,22 @@ def read_records(path: Path) -> list[Record]:
     decode = msgspec.json.Decoder(Record).decode
     with path.open("rb") as file:
         return sorted((decode(line) for line in file), key=lambda record: record.index)
+
+
+def _wait(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], None]) -> ClientReport | None:
+    """What it reports, once it has ended: by itself, or because of an exception here."""
+    try:
+        report = _follow(child, on_progress)
+        child.communicate()
+    except BaseException:
+        child.terminate()
+        try:
+            child.communicate(timeout=STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+        raise
+    return report
 
 
 def _follow(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], None]) -> ClientReport | None:

@@ -35,7 +35,9 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
         [str(c.depth) if c.depth else "", str(c.pp), str(c.tg), str(c.concurrency), f"{c.warmup} + {c.requests}", repeats]
         for c in work.cells
     ]
-    columns = [(name, "right") for name in ("depth", "pp", "tg", "concurrency", "warm-up + requests", "runs")]
+    columns: list[text.Column] = [
+        (name, "right") for name in ("depth", "pp", "tg", "concurrency", "warm-up + requests", "runs")
+    ]
     yield f"Cells, profile {work.profile_name}, seed {work.seed}\n" + text.table(columns, rows, width=width, color=color)
     if work.skipped:
         yield "Not measured\n" + "\n".join(

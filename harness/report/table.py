@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from harness.report import text
 from harness.schema.recipe import Recipe
-from harness.schema.result import CellResult, Result
+from harness.schema.result import CellResult, Result, Summary
 
 STYLES = {"valid": "green", "unsteady": "yellow", "invalid": "red"}
 
@@ -29,21 +28,8 @@ OPTIONAL = {"acceptance_length"}
 
 LEGEND = (
     "decode: one stream's tokens per second after its first event. TTFT: from the send to the first token. TPOT: per output token. "
-    "output: all streams together. ±: 95 % interval. docs/metrics.md explains each."
+    "output: all streams together. ±: 95 % interval of a mean. docs/metrics.md explains each."
 )
-
-
-class Summary(Protocol):
-    """What `harness.store.query.Summary` has of interest here."""
-
-    id: str
-    path: str
-    started: str
-    recipe: str
-    model: str
-    state: str
-    verdict: str
-    decode_tok_s: float | None
 
 
 def render(result: Result, *, path: Path, width: int, color: bool) -> str:
@@ -58,7 +44,7 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
 
 
 def _figures(result: Result, width: int, color: bool) -> str:
-    columns = [("cell", "left"), *((header, "right") for header, _ in COLUMNS), ("verdict", "left")]
+    columns: list[text.Column] = [("cell", "left"), *((header, "right") for header, _ in COLUMNS), ("verdict", "left")]
     rows = [
         [shape(cell), *(_figure(cell, name) for _, name in COLUMNS), _verdict(cell.verdict, color)] for cell in result.cells
     ]
@@ -117,7 +103,7 @@ def results(summaries: Sequence[Summary], *, width: int, color: bool) -> str:
     """One line a result."""
     if not summaries:
         return "No results yet: harness bench makes the first."
-    columns = [
+    columns: list[text.Column] = [
         ("id", "left"),
         ("time (UTC)", "left"),
         ("recipe", "left"),
@@ -141,7 +127,7 @@ def results(summaries: Sequence[Summary], *, width: int, color: bool) -> str:
 
 def recipes(found: Sequence[Recipe], *, width: int, color: bool) -> str:
     """One line a recipe."""
-    columns = [("recipe", "left"), ("engine", "left"), ("runs in", "left"), ("description", "left")]
+    columns: list[text.Column] = [("recipe", "left"), ("engine", "left"), ("runs in", "left"), ("description", "left")]
     rows = [
         [recipe.name, recipe.harness.engine or recipe.runtime, "Docker" if recipe.container else "process", recipe.description]
         for recipe in found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from io import StringIO
+from typing import Literal
 
 from harness.schema.result import Figure
 
@@ -23,19 +24,24 @@ def number(value: float, half_width: float | None = None) -> str:
 
 
 def figure(found: Figure | None) -> str:
-    """`104.3 ±0.9`, `104` without an interval, the reason where there is no value, and nothing where there is no figure."""
+    """`104.3 ±0.9` for a mean over runs, the bare value for a percentile (its interval is not symmetric), the reason where there is no
+    value, and nothing where there is no figure."""
     if found is None:
         return ""
     if found.value is None:
-        return (found.reason or "not known").replace(" more requests", " more").replace(" more runs", " more runs")
-    if found.low is None or found.high is None:
+        return (found.reason or "not known").removesuffix(" requests").removesuffix(" runs")
+    if found.low is None or found.high is None or found.low == found.high:
         return number(found.value)
     half = (found.high - found.low) / 2
-    return f"{number(found.value, half)} ±{number(half, half)}" if half else number(found.value)
+    return f"{number(found.value, half)} ±{number(half, half)}" if found.basis == "runs" else number(found.value, half)
 
 
-def table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], *, width: int, color: bool) -> str:
-    """`columns` are (header, justification). Columns in which no row says anything are left out."""
+Column = tuple[str, Literal["left", "right"]]
+"""Header and justification."""
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int, color: bool) -> str:
+    """Columns in which no row says anything are left out."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -43,7 +49,7 @@ def table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], *, 
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index in kept:
         header, justify = columns[index]
-        drawn.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]  rich's own literal
+        drawn.add_column(header, justify=justify, overflow="fold")
     for row in rows:
         drawn.add_row(*(row[index] for index in kept))
     return render(drawn, width=width, color=color)

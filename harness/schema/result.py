@@ -71,3 +71,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     """About the run as a whole."""
     notes: tuple[str, ...] = ()
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `harness results list`."""
+
+    id: str
+    path: str
+    started: str
+    recipe: str
+    model: str
+    state: str
+    verdict: str
+    """The worst of its cells', or `-` without any."""
+    decode_tok_s: float | None
+    """Of the first cell with one stream."""

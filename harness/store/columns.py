@@ -6,9 +6,10 @@ Nothing is derived and nothing is lost: `read` gives the structs that were writt
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import msgspec
 
@@ -21,19 +22,16 @@ if TYPE_CHECKING:
     import duckdb
 
 _SQL = {int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
-_NESTED = {"usage": Usage, "timings": ServerTimings}
+_NESTED: dict[str, type[msgspec.Struct]] = {"usage": Usage, "timings": ServerTimings}
 _EVENTS = "events"
 _LARGEST_LINE_BYTES = 512 * 2**20
 
 
 def _types(kind: type[msgspec.Struct]) -> dict[str, str]:
-    """SQL type by field; what may be null is said by the values."""
-    import typing
-
-    hints = typing.get_type_hints(kind)
+    """SQL type of each field that is one value, or may be null instead."""
     found = {}
-    for name, hint in hints.items():
-        plain = next((part for part in typing.get_args(hint) if part in _SQL), hint)
+    for name, hint in get_type_hints(kind).items():
+        plain = next((part for part in get_args(hint) if part in _SQL), hint)
         if plain in _SQL:
             found[name] = _SQL[plain]
     return found
@@ -76,8 +74,8 @@ def read(path: Path) -> tuple[dict[int, list[Record]], list[Sample]]:
     columns = [*plain, *(f"has_{part}" for part in names), *(f"{part}_{name}" for part in names for name in names[part])]
     records: dict[int, list[Record]] = {}
     for trial, *values in _rows(db, path / "requests.parquet", ", ".join(["trial", *columns]), "trial, index"):
-        row = dict(zip(columns, values, strict=True))
-        nested = {
+        row: dict[str, Any] = dict(zip(columns, values, strict=True))
+        nested: dict[str, Any] = {
             part: kind(**{name: row[f"{part}_{name}"] for name in names[part]}) if row[f"has_{part}"] else None
             for part, kind in _NESTED.items()
         }
@@ -135,8 +133,6 @@ def _copy(db: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
             f"{path}: {found} rows instead of {written}", f"the finished trials are kept in {path.parent / 'trials'}"
         )
     with part.open("rb+") as file:
-        import os
-
         os.fsync(file.fileno())
     replace(part, path)
 

@@ -4,25 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from harness.errors import StoreError, did_you_mean
+from harness.schema.result import Summary
 from harness.store.folder import read_result
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of `harness results list`."""
-
-    id: str
-    path: str
-    started: str
-    recipe: str
-    model: str
-    state: str
-    verdict: str
-    """The worst of its cells', or `-` without any."""
-    decode_tok_s: float | None
-    """Of the first cell with one stream."""
 
 
 def list_results(root: Path) -> list[Summary]:

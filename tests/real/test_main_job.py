@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -43,12 +42,12 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     root = tmp_path_factory.mktemp("embedded")
     done = harness("bench", *GRID, cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = (root / "results" / "smollm2-135m-cpu").iterdir()
-    yield Measured(done, root, path, folder.read(path))
+    return Measured(done, root, path, folder.read(path))
 
 
 def test_folder_is_complete(measured: Measured) -> None:
@@ -99,13 +98,15 @@ def test_table_says_what_matters(measured: Measured) -> None:
 
 
 def test_parquet_is_for_everyone(measured: Measured) -> None:
-    requests, events = (
-        duckdb.sql(f"select count(*) from '{measured.path / name}'").fetchall()[0][0]
-        for name in ("requests.parquet", "events.parquet")
-    )
+    db = duckdb.connect()
+
+    def rows(name: str) -> int:
+        found: int = db.execute(f"select count(*) from '{measured.path / name}'").fetchall()[0][0]
+        return found
+
     records = [record for trial in measured.stored.records.values() for record in trial]
-    assert requests == len(records)
-    assert events == sum(len(record.events) for record in records)
+    assert rows("requests.parquet") == len(records)
+    assert rows("events.parquet") == sum(len(record.events) for record in records)
 
 
 def test_results_list_and_show(measured: Measured) -> None:
