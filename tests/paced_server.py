@@ -25,13 +25,17 @@ class Paced(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def paced(*, ttft_ms: float = 50, tpot_ms: float = 10, tokens_per_event: int = 1, behave: str = "") -> Iterator[Paced]:
+def paced(
+    *, ttft_ms: float = 50, tpot_ms: float = 10, tokens_per_event: int = 1, behave: str = "", api_key: str | None = None
+) -> Iterator[Paced]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "truth.jsonl"
         log.touch()
         words = ["--ttft-ms", str(ttft_ms), "--tpot-ms", str(tpot_ms), "--tokens-per-event", str(tokens_per_event)]
-        command = [sys.executable, "-m", "harness.engines.paced", *words, "--behave", behave, "--log", str(log)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE)
+        words += ["--behave", behave, "--log", str(log)]
+        if api_key is not None:
+            words += ["--api-key", api_key]
+        child = subprocess.Popen([sys.executable, "-m", "harness.engines.paced", *words], stdout=subprocess.PIPE)
         try:
             assert child.stdout is not None
             url = msgspec.json.decode(child.stdout.readline())["url"]

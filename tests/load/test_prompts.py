@@ -149,7 +149,7 @@ def test_a_prompt_is_a_passage_of_the_corpus_between_salt_and_task() -> None:
             assert text.startswith(f"#{prompt.salt}\n\n{kind.opening}")
             assert text.endswith(f"{kind.closing}\n\n{kind.task}")
             passage = text[len(f"#{prompt.salt}\n\n{kind.opening}") : -len(f"{kind.closing}\n\n{kind.task}")]
-            assert passage.removesuffix(" ...") in corpus(prompt_class)
+            assert re.sub(r"( \.\.\.)*$", "", passage) in corpus(prompt_class)
             assert passage == passage.strip()
 
 

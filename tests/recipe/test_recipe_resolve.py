@@ -134,7 +134,7 @@ def test_embedded_runs_on_our_own_python() -> None:
     made = plan(text)
     assert argv(made) == (
         "/venv/bin/python -m harness.engines.embedded -m /wheel/SmolLM2.gguf --alias smollm2-135m-instruct "
-        "--host 127.0.0.1 --port 8080 --ctx-size 8192 --parallel 4 --metrics"
+        "--host 127.0.0.1 --port 8080 --ctx-size 8192 --parallel 4 --threads 1 --metrics"
     )
     assert made.requires == ("engine:embedded", "port:8080")
     assert (made.served_model, made.context_limit) == ("smollm2-135m-instruct", 2048)
