@@ -230,11 +230,11 @@ class Server:
             data += b"0\r\n\r\n" if send.end else b""
         if send.tokens and connection.truth is not None:
             self._tell(connection.truth, send)
-        self._write(connection, data)
-        if send.end:
+        if send.end:  # before the client can know it
             self._finish(connection)
-            if connection.close_after and connection.sock.fileno() >= 0:
-                self._drop(connection)
+        self._write(connection, data)
+        if send.end and connection.close_after:
+            self._drop(connection)
 
     def _tell(self, truth: Truth, send: Send) -> None:
         truth.t_last_ns = clock.now()

@@ -71,7 +71,7 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     timings: _Timings | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
     object: str | None = None
 
 
@@ -114,9 +114,9 @@ class Reader:
             chunk = _DECODE(data)
         except msgspec.MsgspecError as error:
             return self._broken("bad_sse", f"{error}: {data[:DETAIL_CHARS].decode('utf-8', 'replace')}")
-        if chunk.object == "error" or (chunk.error is not None and bytes(chunk.error) != b"null"):
-            wrong = data if chunk.error is None else bytes(chunk.error)
-            return self._broken("server_error", wrong.decode("utf-8", "replace")[:DETAIL_CHARS])
+        wrong = bytes(chunk.error)
+        if chunk.object == "error" or wrong not in (b"", b"null"):
+            return self._broken("server_error", (wrong or data).decode("utf-8", "replace")[:DETAIL_CHARS])
         kind, text, tokens = OTHER, "", None
         step = self._step(chunk)
         if chunk.choices:

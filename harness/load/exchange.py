@@ -89,7 +89,7 @@ def _verdict(exchange: Exchange, said: chunks.Answered, body: bytes) -> tuple[st
         return said.error, said.error_detail
     if exchange.error is not None:
         return exchange.error, exchange.error_detail
-    if body and not said.events and not said.ended:
+    if body and not said.events and not said.ended and said.error is None:
         return "bad_sse", f"no event in: {_start(body)}"
     if not said.ended:
         return "truncated", "the answer ended without a finish reason or [DONE]"

@@ -281,7 +281,7 @@ def _search(count: Counter, frame: Frame, target: int, floor: int, rate: float) 
     length = round((target - floor) * rate)
     known: dict[str, int] = {}  # lengths that differ by blanks at the end are one text
     before = (0, floor)
-    for turn in range(MOST_TURNS):
+    for _ in range(MOST_TURNS):
         near = frame.seam(max(0, length - 2))
         length = near if low < near < high else min(max(length, low + 1), high - 1)
         text = frame.text(length)
@@ -297,6 +297,6 @@ def _search(count: Counter, frame: Frame, target: int, floor: int, rate: float) 
         if abs(counted - before[1]) > 2:  # characters per token hereabouts
             rate = (length - before[0]) / (counted - before[1])
         before = (length, counted)
-        length = (low + high) // 2 if turn > 12 else length + round((target - counted) * rate)
+        length += round((target - counted) * rate)
     filled = frame.text(low, dots=min(target - under, MOST_DOTS))
     return filled if count(filled) == target else None

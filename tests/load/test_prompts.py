@@ -190,7 +190,7 @@ def test_few_counts_are_needed() -> None:
     for prompt_class in KINDS:
         for tokens in (128, 512, 2048, 20_000):
             build(ruler(counted), source(prompt_class), tokens=tokens, number=20)
-    assert calls / 160 <= 4.5
+    assert calls / 160 <= 4.0  # always the same number: 3.91 when this was written
 
 
 def test_unknown_class() -> None:

@@ -135,7 +135,7 @@ def test_interrupted_run_keeps_its_trials(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "harness", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    journal = "results/smollm2-135m-cpu/*/trials/*"
+    journal = "results/smollm2-135m-cpu/*/trials/*.jsonl"
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(journal)) and time.monotonic() < deadline and child.poll() is None:
         time.sleep(0.1)

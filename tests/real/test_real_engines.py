@@ -48,11 +48,21 @@ def bench(recipe: str, results: Path) -> Stored:
 
 
 def left_behind() -> list[str]:
-    """Command lines of processes that run from an engine's folder or call themselves one of its workers."""
+    """Command lines of processes that run from an engine's folder or call themselves one of its workers.
+
+    A zombie has ended: it waits for the init process to read its exit code.
+    """
     found = []
-    for process in psutil.process_iter(["pid", "name", "cmdline"]):
+    for process in psutil.process_iter(["pid", "name", "cmdline", "status"]):
+        if process.info["status"] == psutil.STATUS_ZOMBIE:
+            continue
         words = " ".join(process.info["cmdline"] or [])
-        if ".engines/" in words or "sglang::" in words or (process.info["name"] or "").startswith(("VLLM::", "sglang::")):
+        if (
+            "/bin/vllm serve" in words
+            or "sglang.launch_server" in words
+            or "sglang::" in words
+            or (process.info["name"] or "").startswith(("VLLM::", "sglang::"))
+        ):
             found.append(f"{process.info['pid']} {process.info['name']} {words[:120]}")
     return found
 
