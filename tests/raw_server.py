@@ -76,7 +76,7 @@ def _request(sock: socket.socket) -> bytes:
             if not got:
                 return b""
         head, _, rest = data.partition(b"\r\n\r\n")
-        length = int(next(line for line in head.split(b"\r\n") if line.startswith(b"content-length")).split(b":")[1])
+        length = int(next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split(b":")[1])
         while len(rest) < length:
             rest += sock.recv(65536)
     except OSError:

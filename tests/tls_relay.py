@@ -1,4 +1,4 @@
-"""TLS in front of a local port: a child process that decrypts and passes bytes on. `python tests/tls_relay.py PORT CERT KEY` prints its port."""
+"""TLS in front of a local port: a child process (`python tests/tls_relay.py PORT CERT KEY`) that decrypts and passes bytes on."""
 
 from __future__ import annotations
 

@@ -95,7 +95,6 @@ class SdkDriver:
             limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=None),
             event_hooks={"request": [self._on_request]},
         )
-        key = {} if self._api_key is not None else {"authorization": openai.Omit()}
         host = f"[{self.job.host}]" if ":" in self.job.host else self.job.host
         return openai.AsyncOpenAI(
             base_url=f"{self.job.scheme}://{host}:{self.job.port}{self.job.path.removesuffix(self._suffix)}",
@@ -103,8 +102,10 @@ class SdkDriver:
             max_retries=0,
             timeout=self.job.timeout_s,
             http_client=http,
-            # what is compressed comes in other pieces than the server sent
-            default_headers={"accept-encoding": "identity", **self.job.headers, **key},  # type: ignore[dict-item]
+            default_headers={
+                "accept-encoding": "identity",
+                **self.job.headers,
+            },  # compressed, it comes in other pieces than were sent
         )
 
     async def _stage(self, client: openai.AsyncOpenAI, stage: Stage) -> None:
@@ -138,15 +139,17 @@ class SdkDriver:
         try:
             async with asyncio.timeout(self.job.timeout_s):
                 await self._stream(client, exchange, msgspec.json.decode(ask.body))
-        except (TimeoutError, openai.APITimeoutError):
+        except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException):
             exchange.error, exchange.error_detail = "timeout", f"no end within {self.job.timeout_s:g} s"
         except asyncio.CancelledError:
             exchange.error, exchange.error_detail = "interrupted", "the run was stopped"
         except openai.APIStatusError as error:
             exchange.answer.status = error.status_code
             self._got(exchange, error.response.content)
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+        except openai.APIConnectionError as error:
             exchange.error, exchange.error_detail = _reason(error.__cause__ or error, exchange)
+        except httpx2.HTTPError as error:
+            exchange.error, exchange.error_detail = _reason(error, exchange)
         except BadHttp as error:
             exchange.error, exchange.error_detail = "bad_http", str(error)
 
@@ -155,7 +158,10 @@ class SdkDriver:
         body.pop("stream", None)
         create = client.chat.completions if self._suffix == CHAT else client.completions
         # the body is sent as it stands; the SDK's types for its fields are not asked
-        streaming = cast(Any, create).with_streaming_response.create(**named, stream=True, extra_body=body)
+        headers = {} if self._api_key is not None else {"Authorization": openai.Omit()}
+        streaming = cast(Any, create).with_streaming_response.create(
+            **named, stream=True, extra_body=body, extra_headers=headers
+        )
         async with streaming as response:
             exchange.answer.status = response.status_code
             async for piece in response.iter_bytes():
