@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 want=$1
-stamp=.venv/.$want-$(cat requirements/*.txt pyproject.toml | sha256sum | cut -c1-16)
-[ -e "$stamp" ] && exit 0
+state=$(cat requirements/*.txt pyproject.toml | sha256sum | cut -c1-16)
+[ -e ".venv/.$want-$state" ] && exit 0
 
 fail() { echo "$1" >&2; echo "Hint: $2" >&2; exit 1; }
 
@@ -29,5 +29,4 @@ install --require-hashes "${files[@]}"
 install --require-hashes --no-deps -r requirements/cpu.txt
 install --no-deps --no-build-isolation -e .
 .venv/bin/python -m compileall -q .venv/lib harness || true  # a file that some package ships for another Python may not compile
-rm -f .venv/."$want"-*
-touch "$stamp"
+touch ".venv/.run-$state" ".venv/.$want-$state"  # what is good for the tests is good for a run

@@ -16,6 +16,8 @@ def main() -> None:
     except HarnessError as error:
         if os.environ.get("HARNESS_DEBUG"):
             raise
+        for note in getattr(error, "__notes__", ()):  # what else went wrong while stopping
+            print(f"harness: {note}", file=sys.stderr)
         print(f"harness: {error.message}\nHint: {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

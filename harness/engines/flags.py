@@ -10,8 +10,15 @@ def words(argv: Sequence[str]) -> list[str]:
     """The words of a command, a shell's `-c` string taken apart."""
     found: list[str] = []
     for before, word in zip(("", *argv), argv, strict=False):
-        found += shlex.split(word) if before in {"-c", "-lc"} and " " in word else [word]
+        found += _split(word) if before in {"-c", "-lc"} and " " in word else [word]
     return found
+
+
+def _split(script: str) -> list[str]:
+    try:
+        return shlex.split(script)
+    except ValueError:  # a lone quote, as in a comment: a shell may still run it
+        return script.split()
 
 
 def value(argv: Sequence[str], *names: str) -> str | None:

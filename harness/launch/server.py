@@ -78,6 +78,7 @@ def serve(
     run = uuid.uuid4().hex
     family = Family(host, f"{MARK}={run}")
     try:
+        _make_mounts(launch, host)
         env = for_child(environment, launch.env, launch.argv[0], run)
         process = family.root = host.spawn(launch.argv, env=env, cwd=launch.cwd, log=str(log_path))
         server = Server(engine, url, host, family, process, log_path)
@@ -152,6 +153,13 @@ def _stop(launch: Launch, host: Host, family: Family, address: str, port: int) -
     if interrupt:
         raise interrupt
     return problems
+
+
+def _make_mounts(launch: Launch, host: Host) -> None:
+    """Docker would make a folder that is missing as root's."""
+    folders = [mount.source for mount in launch.mounts if not mount.read_only]
+    if launch.executor == "docker" and folders:
+        host.run(["mkdir", "-p", *folders], timeout_s=10.0)
 
 
 def _remove_container(launch: Launch, host: Host) -> list[str]:

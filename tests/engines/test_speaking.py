@@ -187,3 +187,7 @@ def test_the_last_flag_counts_and_values_are_not_flags() -> None:
     assert flags.value(["x", "--a", "1", "--a=2"], "--a") == "2"
     assert flags.value(["x", "--a"], "--a") is None
     assert flags.value(["x", "-m", "my_model"], "-m") == "my_model"
+
+
+def test_a_script_that_shlex_cannot_read() -> None:
+    assert vllm.context_limit(["bash", "-c", "vllm serve m --max-model-len 4096 # don't ask"]) == 4096

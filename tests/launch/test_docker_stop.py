@@ -12,7 +12,7 @@ from harness.engines import llamacpp
 from harness.errors import EngineError
 from harness.hosts.local import LocalHost
 from harness.launch.server import free_port, serve
-from harness.schema.plan import Launch
+from harness.schema.plan import Launch, Mount
 
 SCRIPT = Path(__file__).parent / "scripted.py"
 
@@ -29,7 +29,13 @@ def docker(tmp_path: Path, rm: str) -> Path:
 def run(tmp_path: Path, rm: str) -> list[str]:
     port = free_port()
     argv = (str(docker(tmp_path, rm)), "run", "--rm", "--name", "harness-x", sys.executable, str(SCRIPT), str(port))
-    launch = Launch(executor="docker", argv=argv, env={}, container_name="harness-x")
+    launch = Launch(
+        executor="docker",
+        argv=argv,
+        env={},
+        container_name="harness-x",
+        mounts=(Mount(str(tmp_path / "cache" / "vllm"), "/c"),),
+    )
     with serve(
         launch,
         llamacpp,
@@ -49,6 +55,7 @@ def test_the_container_is_removed(tmp_path: Path, rm: str) -> None:
     calls = run(tmp_path, rm)
     assert [call.split()[0] for call in calls] == ["run", "rm"]
     assert calls[1] == "rm -f harness-x"
+    assert (tmp_path / "cache" / "vllm").is_dir()  # else Docker makes it, as root's
 
 
 def test_a_container_that_stays_is_an_error(tmp_path: Path) -> None:
