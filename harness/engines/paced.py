@@ -244,8 +244,9 @@ class Server:
             truth.t_content_ns = truth.t_last_ns
         truth.tokens += send.tokens
         self._totals["generation"] += send.tokens
-        self._totals["drafts"] += 1
-        self._totals["accepted"] += send.tokens - 1
+        steps = -(-send.tokens // self._pace.tokens_per_event)
+        self._totals["drafts"] += steps
+        self._totals["accepted"] += send.tokens - steps
 
     def _finish(self, connection: Connection) -> None:
         truth, connection.truth = connection.truth, None
@@ -298,14 +299,16 @@ class Server:
             "vllm:prefix_cache_queries_total": total["prompt"],
             "vllm:prefix_cache_hits_total": total["cached"],
             "vllm:prompt_tokens_cached_total": total["cached"],
-            "vllm:time_to_first_token_seconds_sum": self._ttft_sum_s,
-            "vllm:time_to_first_token_seconds_count": total["ttft_count"],
         }
         if self._pace.tokens_per_event > 1:
             rows["vllm:spec_decode_num_drafts_total"] = total["drafts"]
             rows["vllm:spec_decode_num_draft_tokens_total"] = total["drafts"] * (self._pace.tokens_per_event - 1)
             rows["vllm:spec_decode_num_accepted_tokens_total"] = total["accepted"]
-        return "".join(f"# TYPE {name} counter\n{name} {value}\n" for name, value in rows.items())
+        page = "".join(f"# TYPE {name.removesuffix('_total')} counter\n{name} {value}\n" for name, value in rows.items())
+        ttft, count = "vllm:time_to_first_token_seconds", total["ttft_count"]
+        return page + (
+            f'# TYPE {ttft} histogram\n{ttft}_bucket{{le="+Inf"}} {count}\n{ttft}_count {count}\n{ttft}_sum {self._ttft_sum_s}\n'
+        )
 
 
 def _received(ancillary: list[tuple[int, int, bytes]]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import msgspec
 
@@ -18,7 +17,8 @@ def _say(line: bytes) -> None:
 
 if __name__ == "__main__":
     job_path, records_path = sys.argv[1:]
-    job = msgspec.json.decode(Path(job_path).read_bytes(), type=Job)
+    with open(job_path, "rb") as file:
+        job = msgspec.json.decode(file.read(), type=Job)
     key = os.environ.get("HARNESS_API_KEY")
     with open(records_path, "wb") as out:
         if job.scheme == "https":

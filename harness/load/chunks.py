@@ -11,6 +11,8 @@ event keeps its kind (`role`, `other`) and has the step in `tokens`: no token of
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from harness.schema.request import CONTENT, OTHER, REASONING, ROLE, TOKEN_KINDS, TOOL, Event, ServerTimings, Usage
@@ -18,16 +20,16 @@ from harness.schema.request import CONTENT, OTHER, REASONING, ROLE, TOKEN_KINDS,
 DETAIL_CHARS = 500
 
 
-class _Function(msgspec.Struct):
+class _Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
 
 
-class _Tool(msgspec.Struct):
+class _Tool(msgspec.Struct, gc=False):
     function: _Function | None = None
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     role: str | None = None
     content: str | None = None
     reasoning_content: str | None = None
@@ -35,22 +37,22 @@ class _Delta(msgspec.Struct):
     tool_calls: list[_Tool] | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
     token_ids: list[int] | None = None
 
 
-class _PromptDetails(msgspec.Struct):
+class _PromptDetails(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
 
 
-class _CompletionDetails(msgspec.Struct):
+class _CompletionDetails(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
@@ -58,7 +60,7 @@ class _Usage(msgspec.Struct):
     reasoning_tokens: int | None = None
 
 
-class _Timings(msgspec.Struct):
+class _Timings(msgspec.Struct, gc=False):
     prompt_n: int = 0
     prompt_ms: float = 0.0
     predicted_n: int = 0
@@ -67,15 +69,22 @@ class _Timings(msgspec.Struct):
     draft_n_accepted: int | None = None
 
 
-class _Chunk(msgspec.Struct):
+_NOTHING = msgspec.Raw()
+
+
+class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     timings: _Timings | None = None
-    error: msgspec.Raw = msgspec.Raw()
-    object: str | None = None
+    error: msgspec.Raw = _NOTHING
+
+
+class _Named(msgspec.Struct):
+    object: Any = None
 
 
 _DECODE = msgspec.json.Decoder(_Chunk).decode
+_NAMED = msgspec.json.Decoder(_Named).decode
 
 
 class Answered(msgspec.Struct, kw_only=True):
@@ -114,17 +123,24 @@ class Reader:
             chunk = _DECODE(data)
         except msgspec.MsgspecError as error:
             return self._broken("bad_sse", f"{error}: {data[:DETAIL_CHARS].decode('utf-8', 'replace')}")
-        wrong = bytes(chunk.error)
-        if chunk.object == "error" or wrong not in (b"", b"null"):
-            return self._broken("server_error", (wrong or data).decode("utf-8", "replace")[:DETAIL_CHARS])
+        choices = chunk.choices
+        if (chunk.error is not _NOTHING or not choices) and (wrong := _error(chunk, data)):
+            return self._broken("server_error", wrong.decode("utf-8", "replace")[:DETAIL_CHARS])
         kind, text, tokens = OTHER, "", None
-        step = self._step(chunk)
-        if chunk.choices:
-            choice = chunk.choices[0]
+        usage, timings, step = chunk.usage, chunk.timings, None
+        if timings is not None:
+            self._timings = timings
+            step = self._step(timings.predicted_n)
+        if usage is not None:
+            self._usage = usage
+            if usage.completion_tokens is not None:
+                step = self._step(usage.completion_tokens)
+        if choices:
+            choice = choices[0]
             kind, text = _text(choice)
             if choice.token_ids is not None:
                 tokens, said.token_source = len(choice.token_ids), "token_ids"
-                if tokens and kind not in TOKEN_KINDS:
+                if not text and tokens:
                     self._silent.append(len(said.events))
             elif step is None:
                 self._even = self._even and not text
@@ -148,23 +164,22 @@ class Reader:
         said.timings = _final_timings(self._timings) if self._timings else None
         return said
 
-    def _step(self, chunk: _Chunk) -> int | None:
-        """By how much a count in this chunk has grown since the last."""
-        count = None
-        if chunk.timings is not None:
-            self._timings, count = chunk.timings, chunk.timings.predicted_n
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-            if chunk.usage.completion_tokens is not None:
-                count = chunk.usage.completion_tokens
-        if count is None:
-            return None
+    def _step(self, count: int) -> int:
+        """By how much a count has grown since the last."""
         before, self._counted = self._counted, count
         return count - before
 
     def _broken(self, error: str, detail: str) -> bool:
         self._said.error, self._said.error_detail = error, detail
         return False
+
+
+def _error(chunk: _Chunk, data: bytes) -> bytes:
+    """What the server says went wrong: `{"error": …}`, or SGLang's `{"object": "error", …}`."""
+    wrong = bytes(chunk.error)
+    if wrong not in (b"", b"null"):
+        return wrong
+    return data if not chunk.choices and chunk.usage is None and _NAMED(data).object == "error" else b""
 
 
 def _text(choice: _Choice) -> tuple[str, str]:

@@ -30,6 +30,8 @@ from harness.units import NS_PER_S
 
 CHAT = "/chat/completions"
 PULSE_S = 0.01
+PLAIN = {"accept-encoding": "identity"}
+"""What is compressed comes in other pieces than were sent."""
 _FIELDS = {CHAT: ("model", "messages"), "/completions": ("model", "prompt")}
 
 _current: ContextVar[Exchange] = ContextVar("current")
@@ -102,10 +104,7 @@ class SdkDriver:
             max_retries=0,
             timeout=self.job.timeout_s,
             http_client=http,
-            default_headers={
-                "accept-encoding": "identity",
-                **self.job.headers,
-            },  # compressed, it comes in other pieces than were sent
+            default_headers={**PLAIN, **self.job.headers},
         )
 
     async def _stage(self, client: openai.AsyncOpenAI, stage: Stage) -> None:
@@ -157,8 +156,8 @@ class SdkDriver:
         named = {field: body.pop(field) for field in _FIELDS[self._suffix] if field in body}
         body.pop("stream", None)
         create = client.chat.completions if self._suffix == CHAT else client.completions
-        # the body is sent as it stands; the SDK's types for its fields are not asked
         headers = {} if self._api_key is not None else {"Authorization": openai.Omit()}
+        # the body goes as it stands, whatever the SDK's types say of its fields
         streaming = cast(Any, create).with_streaming_response.create(
             **named, stream=True, extra_body=body, extra_headers=headers
         )

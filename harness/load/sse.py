@@ -19,16 +19,7 @@ def events(body: bytes, ends: Sequence[int], stamps: Sequence[int]) -> Iterator[
     `ends[i]` is how much of `body` had come with segment i, received at `stamps[i]`. What follows the last empty line counts as an
     event too, since some servers close without one; `ends_whole` tells.
     """
-    segment = 0
-    for end, block in _plain_blocks(body) if b"\r" not in body else _blocks(body):
-        if block[:6] == b"data: " and b"\n" not in block and b"\r" not in block:  # nearly all of them
-            data: bytes | None = block[6:]
-        else:
-            data = _data(block)
-        if data is not None:
-            while ends[segment] < end:
-                segment += 1
-            yield stamps[segment], data
+    return _events(body, ends, stamps) if b"\r" in body else _plain_events(body, ends, stamps)
 
 
 def ends_whole(body: bytes) -> bool:
@@ -36,20 +27,30 @@ def ends_whole(body: bytes) -> bool:
     return body.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
 
 
-def _plain_blocks(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """(where it ends, lines) of each event where lines end in LF: several times faster than the general case."""
+def _plain_events(body: bytes, ends: Sequence[int], stamps: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Where lines end in LF, as nearly everywhere: several times faster than the general case."""
+    segment, size = 0, len(body)
     end = len(_BOM) if body.startswith(_BOM) else 0
-    for block in body.removeprefix(_BOM).split(b"\n\n"):
+    for block in body[end:].split(b"\n\n"):
         end += len(block) + 2
-        yield min(end, len(body)), block
+        data = block[6:] if block[:6] == b"data: " and b"\n" not in block else _data(block)
+        if data is not None:
+            while ends[segment] < end < size:
+                segment += 1
+            yield stamps[segment if end < size else -1], data
 
 
-def _blocks(body: bytes) -> Iterator[tuple[int, bytes]]:
-    start = 3 if body.startswith(_BOM) else 0
+def _events(body: bytes, ends: Sequence[int], stamps: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    segment = 0
+    start = len(_BOM) if body.startswith(_BOM) else 0
     while start < len(body):
         found = _END.search(body, start)
         end = found.end() if found else len(body)
-        yield end, body[start : found.start() if found else end]
+        data = _data(body[start : found.start() if found else end])
+        if data is not None:
+            while ends[segment] < end:
+                segment += 1
+            yield stamps[segment], data
         start = end
 
 

@@ -37,12 +37,11 @@ def keep_on() -> socket.socket:
     return sock
 
 
-def of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    """The stamp in what `recvmsg` gave, nanoseconds of CLOCK_REALTIME."""
-    if not ancillary:
-        return None
+def of(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The stamp that came with a read, nanoseconds of CLOCK_REALTIME."""
     seconds, rest = _STAMP.unpack(ancillary[0][2])
-    return int(seconds * 1_000_000_000 + rest)
+    stamp: int = seconds * 1_000_000_000 + rest
+    return stamp
 
 
 class Offsets:

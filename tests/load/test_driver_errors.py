@@ -126,7 +126,7 @@ def test_an_answer_that_comes_before_the_request_was_read() -> None:
     """A proxy refuses a body that is too large at its first bytes. What was not sent must not be taken for the next request."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    big = Ask("measure", body(1, 8, padding="x" * 30_000_000))
+    big = Ask("measure", body(1, 8, {"padding": "x" * 30_000_000}))
     what = Job(host="127.0.0.1", port=listener.getsockname()[1], path="/", stages=(Stage(1, (big,)),))
 
     def refuse() -> None:

@@ -6,15 +6,18 @@ taken for the first token, N-1 for N-k1, or events for tokens.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from statistics import median
 
+import msgspec
 import pytest
 
 from harness.engines.paced import Truth
 from harness.measure.latency import Timing, timing
+from harness.schema.job import Ask, Stage
 from harness.schema.request import CONTENT, REASONING, ROLE, TOKEN_KINDS, Record
-from tests.driving import job, run
+from tests.driving import body, job, run
 from tests.paced_server import Paced, paced
 
 TOKENS = 16
@@ -23,8 +26,10 @@ TPOT_MS = 12
 SLACK_NS = 5_000_000
 
 
-def measured(server: Paced, requests: int = 4, tokens: int = TOKENS, **fields: object) -> list[tuple[Record, Timing, Truth]]:
-    records, _ = run(job(server.port, requests, tokens=tokens, concurrency=requests, **fields))
+def measured(
+    server: Paced, requests: int = 4, tokens: int = TOKENS, fields: Mapping[str, object] | None = None
+) -> list[tuple[Record, Timing, Truth]]:
+    records, _ = run(job(server.port, requests, tokens=tokens, concurrency=requests, fields=fields))
     assert [record.error for record in records] == [None] * requests, records[0].error_detail
     truth = sorted(server.truth()[-requests:], key=lambda one: one.prompt_tokens)
     return [(record, timing(record), true) for record, true in zip(records, truth, strict=True)]
@@ -71,7 +76,7 @@ def assert_true(pairs: list[tuple[Record, Timing, Truth]]) -> None:
 )
 def test_every_framing_and_behaviour(behave: str) -> None:
     with paced(ttft_ms=40, tpot_ms=TPOT_MS, behave=behave) as server:
-        pairs = measured(server, return_token_ids=True)
+        pairs = measured(server, fields={"return_token_ids": True})
     assert_true(pairs)
     for record, _, true in pairs:
         assert record.token_source == ("continuous_usage" if "no_ids" in behave else "token_ids")
@@ -141,15 +146,15 @@ def test_without_counts_none_is_invented(behave: str) -> None:
 )
 def test_the_model_may_stop_early(behave: str, endless: bool, tokens: int) -> None:
     with paced(ttft_ms=20, tpot_ms=2, behave=behave) as server:
-        (record, told, _), *_ = measured(server, ignore_eos=endless)
+        (record, told, _), *_ = measured(server, fields={"ignore_eos": endless})
     assert told.tokens == tokens
     assert record.finish_reason == ("length" if tokens == TOKENS else "stop")
 
 
 def test_completions_and_prompts_longer_than_a_segment() -> None:
     with paced(ttft_ms=20, tpot_ms=2) as server:
-        what = job(server.port, 1, tokens=8, chat=False, padding="x" * 3_000_000)
-        what = type(what)(host=what.host, port=what.port, path="/v1/completions", stages=what.stages)
+        ask = Ask("measure", body(3, 8, {"padding": "x" * 3_000_000}, chat=False))
+        what = msgspec.structs.replace(job(server.port), path="/v1/completions", stages=(Stage(1, (ask,)),))
         (record,), _ = run(what)
     assert record.error is None
     assert [event.kind for event in record.events[:-1]] == [CONTENT] * 8

@@ -45,7 +45,7 @@ def through_tls(
 
 def test_it_measures_what_the_server_logs(tmp_path: Path) -> None:
     with paced(ttft_ms=60, tpot_ms=15, tokens_per_event=2, behave="early_role:10,reasoning:8", api_key="s3cret") as server:
-        what = job(server.port, 8, tokens=24, concurrency=4, return_token_ids=True)
+        what = job(server.port, 8, tokens=24, concurrency=4, fields={"return_token_ids": True})
         records, report, seen = through_tls(what, tmp_path, api_key="s3cret")
         truth = sorted(server.truth(), key=lambda one: one.prompt_tokens)
     assert [record.error for record in records] == [None] * 8, records[0].error_detail
@@ -121,7 +121,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_the_request_goes_as_it_stands_and_without_a_key_none_is_sent(tmp_path: Path) -> None:
-    what = job(0, top_k=7, cache_salt="x", stop=None)
+    what = job(0, fields={"top_k": 7, "cache_salt": "x", "stop": None})
     with raw(Answer((CHUNKED + chunk(DONE) + b"0\r\n\r\n",), "close")) as server:
         (record,), _, _ = through_tls(msgspec.structs.replace(what, port=server.port, headers={"x-mine": "yes"}), tmp_path)
         head, _, sent = server.requests[0].partition(b"\r\n\r\n")
