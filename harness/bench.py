@@ -22,6 +22,7 @@ from harness.measure import metrics, speculation, stopping
 from harness.probe import hash_files
 from harness.recipe import load
 from harness.recipe.resolve import GridOverrides, resolve
+from harness.report import text
 from harness.schema.job import Progress
 from harness.schema.machine import Machine
 from harness.schema.plan import Plan
@@ -92,6 +93,11 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     plan = _ready_plan(order, observer)
     folder = ResultFolder.create(root, plan.recipe_name, order.recipe.text, plan)
     observer.say(f"Results: {folder.path}")
+    work = plan.workload
+    observer.say(
+        f"Profile {work.profile_name}: {len(work.cells)} cells, at least {work.profile.runs} runs of each, "
+        f"about {text.duration(plan.estimate.seconds)} in all"
+    )
     run = Run(order, plan, folder, observer)
     try:
         with ExitStack() as stack:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.engines.paced import Truth
+from harness.engines.pacer import Truth
 
 
 class Paced(msgspec.Struct, frozen=True):

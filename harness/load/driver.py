@@ -1,6 +1,7 @@
 """Sends the requests of a job on time and keeps every byte of the answers with the instant the kernel received it.
 
-One epoll loop over non-blocking sockets, one keep-alive connection per slot. The loop only stamps and stores; a read is de-chunked so
+One epoll loop over non-blocking sockets, one keep-alive connection per slot; a request is sent when its connection stands, so that no
+handshake is in a TTFT. The loop only stamps and stores; a read is de-chunked so
 that the end of an answer is seen, and everything else (events, JSON, counts) is read when no socket is ready, or after the run. Receive
 stamps are the kernel's where it gives them; segments that queued up are merged in one read and carry the last one's stamp, so `reads` is
 in every record. Linux.
@@ -13,8 +14,7 @@ import os
 import select
 import signal
 import socket
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import msgspec
@@ -24,6 +24,7 @@ from harness.load import stamps
 from harness.load.exchange import Exchange
 from harness.load.ledger import Ledger
 from harness.load.peer import Peer, error_of, hung_up, request_head
+from harness.load.tally import Tally
 from harness.load.wire import BadHttp
 from harness.schema.job import Ask, Job, Progress, Stage
 from harness.schema.run import ClientReport
@@ -64,54 +65,40 @@ class Driver:
         self.job = job
         self._on_progress = on_progress
         self._head = request_head(job, api_key)
-        self._peer = Peer(job.host, job.port)
-        self._total = sum(len(stage.asks) for stage in job.stages)
+        self._tally = Tally(job)
+        self._peer = Peer(job.host, job.port, self._tally.connected)
         self._offsets = stamps.Offsets()
         self._ledger = Ledger(out, self._offsets.monotonic, kernel=True)
         self._stopping = False
         self._asks: Iterator[Ask] = iter(())
         self._free: list[_Slot] = []
         self._by_fd: dict[int, _Slot] = {}
-        self._sent = self._reads = self._bytes = self._in_flight = self._peak = self._user_stamps = 0
-        self._send_lags = array("q")
-        self._loop_lags = stamps.Lags()
-        self._wall_ns = self._cpu_ns = self._next_tick = 0
+        self._user_stamps = self._next_tick = 0
 
     def run(self) -> None:
         """All stages, one after the other. What fails is a record with its reason."""
         gc.collect()
         gc.disable()  # a collection inside the loop would be a late read
-        cpu, start = clock.cpu(), clock.now()
+        self._tally.start()
         try:
             with stamps.keep_on():
                 self._peer.find(CONNECT_LIMIT_NS / NS_PER_S)
                 for stage in self.job.stages:
                     self._stage(stage)
         finally:
-            self._wall_ns, self._cpu_ns = clock.now() - start, clock.cpu() - cpu
+            self._tally.stop()
             self._offsets.sample()
             gc.enable()
         self._ledger.read_all()
-        self._progress()
+        self._on_progress(self._tally.progress())
 
     def stop(self) -> None:
         """May be called from a signal handler: what is in flight becomes `interrupted`, nothing more is sent."""
         self._stopping = True
 
     def report(self) -> ClientReport:
-        """The figures are of the time in which requests ran, reading that fell into it included."""
-        return ClientReport(
-            wall_s=self._wall_ns / NS_PER_S,
-            cpu_s=self._cpu_ns / NS_PER_S,
-            send_lag_p50_ns=quantile(self._send_lags, 0.5),
-            send_lag_p99_ns=quantile(self._send_lags, 0.99),
-            send_lag_max_ns=max(self._send_lags, default=0),
-            loop_lag_p99_ns=self._loop_lags.quantile(0.99),
-            clock_step_ns=self._offsets.step_ns,
-            stamps="user" if self._user_stamps or not self._ledger.kernel else "kernel",
-            peak_in_flight=self._peak,
-            rtt_ns=self._peer.rtt_ns,
-        )
+        kernel = self._ledger.kernel and not self._user_stamps
+        return self._tally.report(clock_step_ns=self._offsets.step_ns, stamps="kernel" if kernel else "user")
 
     # One stage
 
@@ -120,10 +107,9 @@ class Driver:
         self._asks = iter(stage.asks)
         self._epoll = select.epoll()
         try:
-            self._connect_all(slots)
             self._free = slots[::-1]
             self._fill()
-            while self._in_flight:
+            while self._tally.in_flight:
                 self._turn()
                 if self._stopping or clock.now() >= self._next_tick:
                     self._tick(slots)
@@ -146,24 +132,6 @@ class Driver:
                 if self._free:
                     self._fill()
 
-    def _connect_all(self, slots: list[_Slot]) -> None:
-        """The first requests start on connections that stand, so that no handshake is in a TTFT. One that fails is tried again with its
-        request, whose error it then is."""
-        for slot in slots:
-            try:
-                self._connect(slot)
-            except OSError:
-                self._disconnect(slot)
-        start = clock.now()
-        while not self._stopping and clock.now() - start < CONNECT_LIMIT_NS and any(s.state == _CONNECTING for s in slots):
-            for fd, _ in self._epoll.poll(TICK_S):
-                slot = self._by_fd[fd]
-                if self._connected(slot) is not None:
-                    self._disconnect(slot)
-                else:
-                    slot.state = _IDLE
-                    self._epoll.modify(fd, _IN)
-
     def _fill(self) -> None:
         """Gives every free slot the next ask, as long as there are any."""
         while self._free:
@@ -176,11 +144,8 @@ class Driver:
 
     def _begin(self, slot: _Slot, ask: Ask) -> None:
         body = ask.body.encode()
-        slot.exchange = Exchange(self._sent, ask.phase, slot.number, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        slot.exchange = Exchange(self._tally.begin(), ask.phase, slot.number, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
         slot.deadline = clock.now() + round(self.job.timeout_s * NS_PER_S)
-        self._sent += 1
-        self._in_flight += 1
-        self._peak = max(self._peak, self._in_flight)
         self._start(slot)
 
     def _start(self, slot: _Slot) -> None:
@@ -210,7 +175,7 @@ class Driver:
         assert slot.sock is not None
         error = error_of(slot.sock)
         if error is None:
-            self._peer.took(clock.now() - slot.t_connect)
+            self._tally.connected(clock.now() - slot.t_connect)
         return error
 
     def _ready(self, slot: _Slot, mask: int) -> None:
@@ -236,7 +201,7 @@ class Driver:
         assert slot.exchange is not None
         slot.exchange.t_send = clock.now()
         if slot.t_free is not None:
-            self._send_lags.append(slot.exchange.t_send - slot.t_free)
+            self._tally.send_lags.append(slot.exchange.t_send - slot.t_free)
         self._send(slot)
 
     def _send(self, slot: _Slot) -> None:
@@ -267,7 +232,7 @@ class Driver:
             if ancillary:
                 stamp = stamps.of(ancillary)
                 if not exchange.reads & LAG_SAMPLING:
-                    self._loop_lags.add(clock.now() + self._offsets.now - stamp)
+                    self._tally.loop_lags.add(clock.now() + self._offsets.now - stamp)
             else:
                 stamp, exchange.kernel = clock.now() + self._offsets.now, False
                 self._user_stamps += 1
@@ -288,8 +253,7 @@ class Driver:
         exchange = slot.exchange
         if exchange is None:
             self._disconnect(slot)
-        elif slot.used and not exchange.reads and not exchange.retried:
-            exchange.retried = True
+        elif slot.used and not exchange.reads:
             self._disconnect(slot)
             self._start(slot)
         else:
@@ -308,9 +272,7 @@ class Driver:
         if error is not None or slot.unsent or not exchange.answer.keep_alive:
             self._disconnect(slot)
         slot.state = _IDLE
-        self._in_flight -= 1
-        self._reads += exchange.reads
-        self._bytes += exchange.answer.size
+        self._tally.end(exchange)
         self._ledger.add(exchange)
         self._free.append(slot)
 
@@ -336,24 +298,7 @@ class Driver:
         self._fill()
         self._offsets.sample()
         self._ledger.ripen()
-        self._progress([slot.exchange for slot in slots if slot.exchange is not None])
-
-    def _progress(self, under_way: Sequence[Exchange] = ()) -> None:
-        self._on_progress(
-            Progress(
-                done=self._ledger.done,
-                sent=self._sent,
-                total=self._total,
-                bytes_in=self._bytes + sum(exchange.answer.size for exchange in under_way),
-                reads=self._reads + sum(exchange.reads for exchange in under_way),
-                in_flight=self._in_flight,
-            )
-        )
-
-
-def quantile(values: array[int], share: float) -> int:
-    """The smallest value that at least `share` of all do not exceed; 0 of none."""
-    return sorted(values)[max(0, -(-round(share * 1000) * len(values) // 1000) - 1)] if values else 0
+        self._on_progress(self._tally.progress(slot.exchange for slot in slots if slot.exchange is not None))
 
 
 def main(job: Job, out: BinaryIO, api_key: str | None, say: Callable[[bytes], None]) -> None:

@@ -23,7 +23,6 @@ class Exchange:
         "kernel",
         "phase",
         "reads",
-        "retried",
         "slot",
         "t_end",
         "t_send",
@@ -37,7 +36,6 @@ class Exchange:
         self.t_end = 0
         self.reads = 0
         self.kernel = True  # every receive stamp was the kernel's
-        self.retried = False
         self.error: str | None = None
         self.error_detail = ""
 

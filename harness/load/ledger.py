@@ -24,10 +24,8 @@ class Ledger:
         self._fresh: list[Exchange] = []
         self._ripe: deque[Exchange] = deque()
         self._reading: Generator[None, None, Record] | None = None
-        self.done = 0
 
     def add(self, exchange: Exchange) -> None:
-        self.done += 1
         self._fresh.append(exchange)
 
     def ripen(self) -> None:

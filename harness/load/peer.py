@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 
 from harness import clock
 from harness.schema.job import Job
@@ -14,11 +15,10 @@ Address = tuple[str, int] | tuple[str, int, int, int]
 class Peer:
     """`find` it first."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
+    def __init__(self, host: str, port: int, on_connected: Callable[[int], None]) -> None:
+        self.host, self.port, self._on_connected = host, port, on_connected
         self.family = int(socket.AF_INET)
         self.address: Address = (host, port)
-        self.rtt_ns: int | None = None
 
     def find(self, limit_s: float) -> None:
         """Takes the first address of the name that accepts a connection (`localhost` has two, and most servers listen on one of them).
@@ -36,7 +36,7 @@ class Peer:
                     probe.connect(address)
                 except OSError:
                     continue
-                self.took(clock.now() - start)
+                self._on_connected(clock.now() - start)
                 return
 
     def socket(self) -> socket.socket:
@@ -44,10 +44,6 @@ class Peer:
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
-
-    def took(self, connect_ns: int) -> None:
-        """A connection opened in this time; the shortest is the round trip's."""
-        self.rtt_ns = connect_ns if self.rtt_ns is None else min(self.rtt_ns, connect_ns)
 
 
 def request_head(job: Job, api_key: str | None) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from array import array
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, BinaryIO, cast
@@ -19,10 +18,10 @@ import msgspec
 import openai
 
 from harness import clock
-from harness.load import stamps
-from harness.load.driver import TICK_S, quantile
+from harness.load.driver import TICK_S
 from harness.load.exchange import Exchange
 from harness.load.ledger import Ledger
+from harness.load.tally import Tally
 from harness.load.wire import BadHttp
 from harness.schema.job import Ask, Job, Progress, Stage
 from harness.schema.run import ClientReport
@@ -45,18 +44,14 @@ class SdkDriver:
         self._ledger = Ledger(out, lambda stamp: stamp, kernel=False)
         self._suffix = CHAT if job.path.endswith(CHAT) else "/completions"
         self._asks: Iterator[Ask] = iter(())
-        self._total = sum(len(stage.asks) for stage in job.stages)
-        self._sent = self._reads = self._bytes = self._in_flight = self._peak = 0
-        self._send_lags = array("q")
-        self._loop_lags = stamps.Lags()
+        self._tally = Tally(job)
+        self._under_way: set[Exchange] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._wall_ns = self._cpu_ns = 0
-        self._rtt_ns: int | None = None
 
     async def run(self) -> None:
         """All stages, one after the other; then the records."""
-        cpu, start = clock.cpu(), clock.now()
+        self._tally.start()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -66,9 +61,9 @@ class SdkDriver:
                 await self._stage(client, stage)
         for task in beside:
             task.cancel()
-        self._wall_ns, self._cpu_ns = clock.now() - start, clock.cpu() - cpu
+        self._tally.stop()
         self._ledger.read_all()
-        self._progress()
+        self._on_progress(self._tally.progress())
 
     def stop(self) -> None:
         """What is in flight becomes `interrupted`, nothing more is sent."""
@@ -77,18 +72,7 @@ class SdkDriver:
             task.cancel()
 
     def report(self) -> ClientReport:
-        return ClientReport(
-            wall_s=self._wall_ns / NS_PER_S,
-            cpu_s=self._cpu_ns / NS_PER_S,
-            send_lag_p50_ns=quantile(self._send_lags, 0.5),
-            send_lag_p99_ns=quantile(self._send_lags, 0.99),
-            send_lag_max_ns=max(self._send_lags, default=0),
-            loop_lag_p99_ns=self._loop_lags.quantile(0.99),
-            clock_step_ns=0,  # no stamp of the wall clock is used
-            stamps="user",
-            peak_in_flight=self._peak,
-            rtt_ns=self._rtt_ns,
-        )
+        return self._tally.report(clock_step_ns=0, stamps="user")  # no stamp of the wall clock is used
 
     def _client(self) -> openai.AsyncOpenAI:
         most = max((stage.concurrency for stage in self.job.stages), default=1)
@@ -118,15 +102,14 @@ class SdkDriver:
     async def _slot(self, client: openai.AsyncOpenAI, number: int) -> None:
         free: int | None = None  # before the first request a connection has to be opened, which is no lag of ours
         while not self._stopping and (ask := next(self._asks, None)) is not None:
-            exchange = Exchange(self._sent, ask.phase, number, b"")
+            exchange = Exchange(self._tally.begin(), ask.phase, number, b"")
             exchange.kernel = False
-            self._sent += 1
-            self._in_flight += 1
-            self._peak = max(self._peak, self._in_flight)
+            self._under_way.add(exchange)
             await self._one(client, exchange, ask)
-            self._in_flight -= 1
+            self._under_way.remove(exchange)
+            self._tally.end(exchange)
             if free is not None and exchange.t_send:
-                self._send_lags.append(exchange.t_send - free)
+                self._tally.send_lags.append(exchange.t_send - free)
             free = clock.now()
             exchange.t_end = exchange.t_end if exchange.error is None and exchange.t_end else free
             exchange.t_send = exchange.t_send or free
@@ -169,8 +152,6 @@ class SdkDriver:
     def _got(self, exchange: Exchange, piece: bytes) -> None:
         exchange.t_end = clock.now()
         exchange.reads += 1
-        self._reads += 1
-        self._bytes += len(piece)
         exchange.answer.add(piece, exchange.t_end)
 
     async def _on_request(self, request: httpx2.Request) -> None:
@@ -184,8 +165,7 @@ class SdkDriver:
             if name == "connection.connect_tcp.started":
                 connecting = clock.now()
             elif name == "connection.connect_tcp.complete":
-                took = clock.now() - connecting
-                self._rtt_ns = took if self._rtt_ns is None else min(took, self._rtt_ns)
+                self._tally.connected(clock.now() - connecting)
             elif name == "http11.send_request_headers.started":
                 exchange.t_send = clock.now()
             elif name == "http11.receive_response_headers.complete":
@@ -198,24 +178,12 @@ class SdkDriver:
         while True:
             due = clock.now() + round(PULSE_S * NS_PER_S)
             await asyncio.sleep(PULSE_S)
-            self._loop_lags.add(clock.now() - due)
+            self._tally.loop_lags.add(clock.now() - due)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self._progress()
-
-    def _progress(self) -> None:
-        self._on_progress(
-            Progress(
-                done=self._ledger.done,
-                sent=self._sent,
-                total=self._total,
-                bytes_in=self._bytes,
-                reads=self._reads,
-                in_flight=self._in_flight,
-            )
-        )
+            self._on_progress(self._tally.progress(self._under_way))
 
 
 def _reason(error: BaseException, exchange: Exchange) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from statistics import median
 import msgspec
 import pytest
 
-from harness.engines import detect, paced, pacing
+from harness.engines import detect, paced, pacer, pacing
 from harness.engines.pacing import MS, Asked, Pace, Send
 from harness.http import Reply, fetch
 from tests import paced_server
@@ -105,7 +105,7 @@ def test_pages_as_an_engine_has_them() -> None:
         assert fetch(server.url + paced.HEALTH).ok
         assert fetch(server.url + "/nothing").status == 404
         assert detect(get).NAME == "paced"
-        assert paced.facts(get).context_limit == paced.CONTEXT_TOKENS
+        assert paced.facts(get).context_limit == pacer.CONTEXT_TOKENS
         for payload in ({"prompt": "one two three"}, {"content": "one two three"}):
             assert paced.tokenize_count(fetch(server.url + "/tokenize", payload=payload).json()) == 3
         asked = paced.tokenize_request("one two", "m")

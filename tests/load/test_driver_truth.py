@@ -13,7 +13,7 @@ from statistics import median
 import msgspec
 import pytest
 
-from harness.engines.paced import Truth
+from harness.engines.pacer import Truth
 from harness.measure.latency import Timing, timing
 from harness.schema.job import Ask, Stage
 from harness.schema.request import CONTENT, REASONING, ROLE, TOKEN_KINDS, Record
