@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 
@@ -22,7 +23,7 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
     else:
         yield f"Command\n{command(launch.argv, launch.image)}"
         if launch.env:
-            yield "Environment\n" + "\n".join(f"  {name}={shlex.quote(value)}" for name, value in launch.env.items())
+            yield "Environment\n" + "\n".join(f"  {name}={_value(value)}" for name, value in launch.env.items())
         if launch.image:
             yield f"Image\n  {launch.image}"
         if launch.mounts:
@@ -48,6 +49,11 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
     yield "Time\n" + text.wrapped(
         f"about {text.duration(plan.estimate.seconds)} ({plan.estimate.basis})", width=width, indent="  "
     )
+
+
+def _value(value: str) -> str:
+    """As a shell reads it; a reference to the caller's variable stays one."""
+    return f'"{value}"' if re.fullmatch(r"\$(\w+|\{\w+\})", value) else shlex.quote(value)
 
 
 def command(argv: Sequence[str], image: str | None = None) -> str:

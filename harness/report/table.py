@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.report import text
 from harness.schema.recipe import Recipe
-from harness.schema.result import CellResult, Result, Summary
+from harness.schema.result import CellResult, Figure, Finding, Result, Summary
 
 STYLES = {"valid": "green", "unsteady": "yellow", "invalid": "red"}
+
+MISSING = "–"
+GAP = 2
+"""Blanks that `text.table` leaves between columns."""
 
 COLUMNS = (
     ("decode tok/s", "decode_tok_s"),
     ("TTFT p50 ms", "ttft_p50_ms"),
-    ("p90", "ttft_p90_ms"),
-    ("p99", "ttft_p99_ms"),
+    ("TTFT p90 ms", "ttft_p90_ms"),
+    ("TTFT p99 ms", "ttft_p99_ms"),
     ("TPOT p50 ms", "tpot_p50_ms"),
     ("prefill tok/s", "prefill_tok_s"),
     ("output tok/s", "output_tok_s"),
@@ -24,7 +30,9 @@ COLUMNS = (
 """(header, name in `harness.measure.metrics.METRICS`)."""
 
 OPTIONAL = {"acceptance_length"}
-"""Left out where no cell has a value: nothing is missing then."""
+"""Not remarked upon where it has no value: the engine does not speculate then."""
+
+SEVERITIES = ("invalid", "unsteady", "warning", "note")
 
 LEGEND = (
     "decode: one stream's tokens per second after its first event. TTFT: from the send to the first token. TPOT: per output token. "
@@ -35,20 +43,45 @@ LEGEND = (
 def render(result: Result, *, path: Path, width: int, color: bool) -> str:
     """One result: figures per cell, what must be known before using them, and where everything lies."""
     parts = [_figures(result, width, color)] if result.cells else []
-    remarks = list(_remarks(result))
-    if remarks:
-        parts.append("\n".join(text.wrapped(remark, width=width) for remark in remarks))
+    parts += [_block(head, lines, width) for head, lines in _remarks(result)]
     parts.append("\n".join(text.wrapped(fact, width=width) for fact in _facts(result, path)))
     parts.append(text.wrapped(LEGEND, width=width))
     return "\n\n".join(parts)
 
 
 def _figures(result: Result, width: int, color: bool) -> str:
-    columns: list[text.Column] = [("cell", "left"), *((header, "right") for header, _ in COLUMNS), ("verdict", "left")]
-    rows = [
-        [shape(cell), *(_figure(cell, name) for _, name in COLUMNS), _verdict(cell.verdict, color)] for cell in result.cells
-    ]
-    return text.table(columns, rows, width=width, color=color)
+    """One table if it fits; else with headers on two lines, and in as many tables as it takes: a number is never cut."""
+    headers = ["cell", *(header for header, _ in COLUMNS), "verdict"]
+    rows = [[shape(cell), *(_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
+    kept = [index for index in range(len(headers)) if any(row[index] not in ("", MISSING) for row in rows)]
+    headers, rows = [headers[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    if sum(_widths(headers, rows)) + GAP * (len(headers) - 1) > width:
+        headers = ["\n".join(header.rsplit(" ", 1)) for header in headers]
+        rows = [[entry.replace("needs ", "needs\n") for entry in row] for row in rows]
+    tables = []
+    for group in _groups(_widths(headers, rows), width):
+        columns: list[text.Column] = [(headers[i], "left" if i in (0, len(headers) - 1) else "right") for i in group]
+        shown = [[_verdict(row[i], color) if i == len(headers) - 1 else row[i] for i in group] for row in rows]
+        tables.append(text.table(columns, shown, width=width, color=color))
+    return "\n\n".join(tables)
+
+
+def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(line) for entry in column for line in entry.split("\n")) for column in zip(headers, *rows, strict=True)]
+
+
+def _groups(widths: Sequence[int], width: int) -> list[list[int]]:
+    """The columns of each table: every one begins with the cell, the first ends with the verdict."""
+    last = len(widths) - 1
+    groups, used = [[0]], widths[0] + GAP + widths[last]
+    for index in range(1, last):
+        if used + GAP + widths[index] > width and len(groups[-1]) > 1:
+            groups.append([0])
+            used = widths[0]
+        groups[-1].append(index)
+        used += GAP + widths[index]
+    groups[0].append(last)
+    return groups
 
 
 def shape(cell: CellResult) -> str:
@@ -58,29 +91,57 @@ def shape(cell: CellResult) -> str:
 
 
 def _figure(cell: CellResult, name: str) -> str:
+    """Only `needs k more` is short enough for a table; other reasons are among the remarks."""
     found = cell.figures.get(name)
-    if name in OPTIONAL and (found is None or found.value is None):
-        return ""
+    if found is not None and found.value is None and not _needs_more(found):
+        return MISSING
     return text.figure(found)
+
+
+def _needs_more(figure: Figure) -> bool:
+    return re.fullmatch(r"needs \d+ more \w+", figure.reason or "") is not None
 
 
 def _verdict(verdict: str, color: bool) -> str:
     return f"[{STYLES[verdict]}]{verdict}[/]" if color and verdict in STYLES else verdict
 
 
-def _remarks(result: Result) -> Iterator[str]:
-    for finding in result.findings:
-        yield f"{finding.severity}: {finding.text} ({finding.code})"
-    for cell in result.cells:
-        for finding in cell.findings:
-            yield f"{shape(cell)}: {finding.severity}: {finding.text} ({finding.code})"
-        if cell.excluded:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(cell.excluded.items()))
-            yield f"{shape(cell)}: {sum(cell.excluded.values())} of {cell.sent} requests do not count: {reasons}"
-    for skipped in result.skipped:
-        yield f"not measured: {skipped.cell.id}: {skipped.reason}"
+def _block(head: str, lines: Sequence[str], width: int) -> str:
+    return "\n".join([text.wrapped(head, width=width), *(text.wrapped(line, width=width, indent="  ") for line in lines)])
+
+
+def _remarks(result: Result) -> Iterator[tuple[str, list[str]]]:
+    """(heading, sentences): on the run, on each cell (on several at once where the same is said of them), on what is missing."""
     if result.state != "complete":
-        yield f"This run is {result.state}: the figures are of the trials that were finished."
+        state = "is still running, or was killed" if result.state == "running" else f"ended early ({result.state})"
+        yield f"This run {state}: the figures are of the trials that were finished.", []
+    if result.findings:
+        yield "The whole run", _sentences(result.findings)
+    said: dict[tuple[str, ...], list[str]] = {}
+    for cell in result.cells:
+        sentences = tuple(_sentences(cell.findings) + _unknown(cell))
+        if sentences:
+            said.setdefault(sentences, []).append(shape(cell))
+    for sentences, shapes in said.items():
+        yield "; ".join(shapes), list(sentences)
+    if result.skipped:
+        yield "Not measured", [f"{skipped.cell.id}: {skipped.reason}" for skipped in result.skipped]
+
+
+def _sentences(findings: Sequence[Finding]) -> list[str]:
+    """The worst first."""
+    ranked = sorted(findings, key=lambda f: SEVERITIES.index(f.severity) if f.severity in SEVERITIES else len(SEVERITIES))
+    return [f"{finding.severity}: {finding.text} ({finding.code})" for finding in ranked]
+
+
+def _unknown(cell: CellResult) -> list[str]:
+    """Why a figure of the table has no value; the same reason once."""
+    why: dict[str, list[str]] = {}
+    for header, name in COLUMNS:
+        found = cell.figures.get(name)
+        if found is not None and found.value is None and name not in OPTIONAL and not _needs_more(found):
+            why.setdefault(found.reason or "it does not say why", []).append(header)
+    return [f"not known: {', '.join(headers)}: {reason}" for reason, headers in why.items()]
 
 
 def _facts(result: Result, path: Path) -> Iterator[str]:
@@ -95,30 +156,33 @@ def _facts(result: Result, path: Path) -> Iterator[str]:
         yield "Start    " + ", ".join(f"{step.replace('_', ' ')} {seconds:.1f} s" for step, seconds in engine.start_s.items())
     sent, valid = sum(cell.sent for cell in result.cells), sum(cell.valid for cell in result.cells)
     stamps = sorted({trial.client.stamps for trial in result.trials})
-    yield f"Requests {valid} of {sent} count, in {len(result.trials)} trials; receive stamps: {' and '.join(stamps) or 'none'}"
+    reasons: Counter[str] = sum((Counter(cell.excluded) for cell in result.cells), Counter())
+    out = "".join(f", {count} {reason}" for reason, count in sorted(reasons.items()))
+    count = f"{valid} of {sent} count{out and f' (not: {out[2:]})'}, in {len(result.trials)} trials"
+    yield f"Requests {count}; receive stamps: {' and '.join(stamps) or 'none'}"
     yield f"Stored   {path} (nothing was uploaded)"
 
 
 def results(summaries: Sequence[Summary], *, width: int, color: bool) -> str:
-    """One line a result."""
+    """One line a result; a run that did not end well has its state instead of a verdict."""
+    from rich.markup import escape
+
     if not summaries:
         return "No results yet: harness bench makes the first."
     columns: list[text.Column] = [
         ("id", "left"),
         ("time (UTC)", "left"),
         ("recipe", "left"),
-        ("decode tok/s, c1", "right"),
+        ("decode\ntok/s c1", "right"),
         ("verdict", "left"),
-        ("state", "left"),
     ]
     rows = [
         [
             summary.id,
             summary.started[:16].replace("T", " "),
-            summary.recipe,
+            escape(summary.recipe),
             "" if summary.decode_tok_s is None else text.number(summary.decode_tok_s),
-            _verdict(summary.verdict, color),
-            "" if summary.state == "complete" else summary.state,
+            _verdict(summary.verdict if summary.state == "complete" else summary.state, color),
         ]
         for summary in summaries
     ]
@@ -127,9 +191,16 @@ def results(summaries: Sequence[Summary], *, width: int, color: bool) -> str:
 
 def recipes(found: Sequence[Recipe], *, width: int, color: bool) -> str:
     """One line a recipe."""
+    from rich.markup import escape
+
     columns: list[text.Column] = [("recipe", "left"), ("engine", "left"), ("runs in", "left"), ("description", "left")]
     rows = [
-        [recipe.name, recipe.harness.engine or recipe.runtime, "Docker" if recipe.container else "process", recipe.description]
+        [
+            escape(recipe.name),
+            escape(recipe.harness.engine or recipe.runtime),
+            "Docker" if recipe.container else "process",
+            escape(recipe.description),
+        ]
         for recipe in found
     ]
     return text.table(columns, rows, width=width, color=color)

@@ -46,7 +46,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: in
     from rich.table import Table
 
     kept = [index for index in range(len(columns)) if any(row[index] for row in rows)]
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for index in kept:
         header, justify = columns[index]
         drawn.add_column(header, justify=justify, overflow="fold")

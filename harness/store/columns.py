@@ -25,6 +25,8 @@ _SQL = {int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 _NESTED: dict[str, type[msgspec.Struct]] = {"usage": Usage, "timings": ServerTimings}
 _EVENTS = "events"
 _LARGEST_LINE_BYTES = 512 * 2**20
+_SUM = "count(*), bit_xor(hash(t))"
+"""Reads every value, so that a table is known to be whole before its source goes."""
 
 
 def _types(kind: type[msgspec.Struct]) -> dict[str, str]:
@@ -56,7 +58,7 @@ def write(path: Path, trials_path: Path, trials: Sequence[Trial]) -> None:
     sampled = [str(trials_path / f"{trial.index:05d}.samples") for trial in trials]
     samples = f"""
         SELECT trial, (j->>0)::BIGINT AS t_ns, j->>1 AS source, j->>2 AS scope, j->>3 AS name, (j->>4)::DOUBLE AS value, j->>5 AS unit
-        FROM ({_objects(sampled)}) ORDER BY trial, t_ns"""
+        FROM ({_objects(sampled)})"""  # as they lie in the files: many readings share an instant
     for name, query in (("requests", requests), ("events", events), ("samples", samples)):
         _copy(db, query, path / f"{name}.parquet")
 
@@ -81,7 +83,7 @@ def read(path: Path) -> tuple[dict[int, list[Record]], list[Sample]]:
         }
         own = events.get((trial, row["index"]), [])
         records.setdefault(trial, []).append(Record(**{name: row[name] for name in plain}, **nested, events=tuple(own)))
-    rows = _rows(db, path / "samples.parquet", "t_ns, source, scope, name, value, unit", "trial, t_ns")
+    rows = _rows(db, path / "samples.parquet", "t_ns, source, scope, name, value, unit", "file_row_number")
     return records, [Sample(*row) for row in rows]
 
 
@@ -122,16 +124,15 @@ def _copy(db: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     part = path.with_name(f"{path.name}.part")
     try:
         db.execute(f"COPY ({query}) TO '{_quoted(part)}' (FORMAT parquet, COMPRESSION zstd)")
-        written = db.execute(f"SELECT count(*) FROM ({query})").fetchall()
-        found = db.execute(f"SELECT count(*) FROM read_parquet('{_quoted(part)}')").fetchall()
+        ((meant, sum_meant),) = db.execute(f"SELECT {_SUM} FROM ({query}) AS t").fetchall()
+        ((found, sum_found),) = db.execute(f"SELECT {_SUM} FROM read_parquet('{_quoted(part)}') AS t").fetchall()
     except duckdb.Error as error:
         raise StoreError(
             f"{path}: cannot be written: {error}", f"the finished trials are kept in {path.parent / 'trials'}"
         ) from None
-    if written != found:
-        raise StoreError(
-            f"{path}: {found} rows instead of {written}", f"the finished trials are kept in {path.parent / 'trials'}"
-        )
+    if (meant, sum_meant) != (found, sum_found):
+        what = f"{found} rows instead of {meant}" if found != meant else f"its {found} rows read back differently"
+        raise StoreError(f"{path}: {what}", f"the finished trials are kept in {path.parent / 'trials'}")
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     replace(part, path)
@@ -142,7 +143,7 @@ def _rows(db: duckdb.DuckDBPyConnection, path: Path, columns: str, order: str) -
 
     try:
         rows: list[tuple[Any, ...]] = db.execute(
-            f"SELECT {columns} FROM read_parquet('{_quoted(path)}') ORDER BY {order}"
+            f"SELECT {columns} FROM read_parquet('{_quoted(path)}', file_row_number = true) ORDER BY {order}"
         ).fetchall()
     except duckdb.Error as error:
         said = str(error).splitlines()[0]

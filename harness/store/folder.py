@@ -60,7 +60,7 @@ class ResultFolder:
                 folder.mkdir(parents=True)
             free = shutil.disk_usage(path).free
             write_atomic(path / "recipe.yaml", recipe_text.encode())
-            made.save_plan(plan)
+            write_atomic(path / "plan.json", pretty(plan))
         except OSError as error:
             raise StoreError(
                 f"{error.filename or path}: results cannot be written: {error.strerror}",
@@ -74,7 +74,11 @@ class ResultFolder:
         return made
 
     def save_plan(self, plan: Plan) -> None:
-        write_atomic(self.path / "plan.json", pretty(plan))
+        """The plan as it is now that the server runs. Raises `StoreError`."""
+        try:
+            write_atomic(self.path / "plan.json", pretty(plan))
+        except OSError as error:
+            raise _full(self.path, error) from None
 
     def trial_path(self, index: int) -> Path:
         """Where the load driver writes what it got; `add_trial` makes the lasting file of it."""
@@ -115,13 +119,14 @@ def read(path: Path) -> Stored:
     result = read_result(path)
     plan = _decoded(path / "plan.json", Plan, "plan", PLAN_VERSION)
     try:
-        text = (path / "recipe.yaml").read_text()
+        text = (path / "recipe.yaml").read_bytes().decode()  # verbatim: line ends too, whatever the locale
     except (OSError, UnicodeDecodeError) as error:
         raise _broken(path / "recipe.yaml", error) from None
-    if (path / "trials").exists():
+    if result.state == "running":
         records, samples = _journal(path / "trials", result)
-    else:
-        records, samples = columns.read(path)
+    else:  # the tables were whole before this state was written; of `trials/` a kill may have left a part
+        tables, samples = columns.read(path)
+        records = {trial.index: tables.get(trial.index, []) for trial in result.trials}
     return Stored(path=path, result=result, plan=plan, recipe_text=text, records=records, samples=samples)
 
 

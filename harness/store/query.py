@@ -36,15 +36,21 @@ def list_results(root: Path) -> list[Summary]:
 
 
 def find(root: Path, which: str) -> Path:
-    """The folder that `which` names: a path, the beginning of an id, or `latest`. Raises `StoreError`."""
-    if (Path(which) / "result.json").is_file():
-        return Path(which)
+    """The folder that `which` names: a path, the beginning of an id or of the folder's name, or `latest`. Raises `StoreError`."""
+    path = Path(which)
+    if (path / "result.json").is_file():
+        return path
     known = list_results(root)
+    fitting = [s for s in known if which == "latest" or s.id.startswith(which) or Path(s.path).name.startswith(which)]
+    if not fitting and path.is_dir():
+        raise StoreError(
+            f"{path}: no whole result.json is in it",
+            "either no trial was finished (logs/ has the engine's log), or this is not a result: harness results list shows them",
+        )
     if not known:
         raise StoreError(f"{root}: there are no results", "measure something first: harness bench")
     if which == "latest":
         return Path(known[-1].path)
-    fitting = [summary for summary in known if summary.id.startswith(which)]
     if len(fitting) == 1:
         return Path(fitting[0].path)
     if fitting:

@@ -92,6 +92,33 @@ def test_nothing_is_lost_in_the_tables(made: list[list[Record]]) -> None:
     assert stored.records == dict(enumerate(trials))
 
 
+@pytest.mark.parametrize("finish", [False, True])
+def test_readings_of_one_instant_keep_their_order(tmp_path: Path, finish: bool) -> None:
+    read = [Sample(5 - index % 2, "sysfs", "host", f"sensor {index * 7919 % 5000}", index / 3, "W") for index in range(5000)]
+    assert written(tmp_path, [sample_run.records(0)], [read], finish=finish).samples == read
+
+
+@pytest.mark.parametrize("finish", [False, True])
+def test_a_trial_without_requests_is_still_a_trial(tmp_path: Path, finish: bool) -> None:
+    assert written(tmp_path, [[], sample_run.records(1)], [[], []], finish=finish).records == {0: [], 1: sample_run.records(1)}
+
+
+def test_the_recipe_is_kept_to_the_byte(tmp_path: Path) -> None:
+    recipe = "name: x\r\ndescription: größer\r\n"
+    made = ResultFolder.create(tmp_path, "sample", recipe, sample_run.plan())
+    made.finish(sample_run.result(0))
+    assert folder.read(made.path).recipe_text == recipe
+    assert (made.path / "recipe.yaml").read_bytes() == recipe.encode()
+
+
+def test_a_finished_run_is_read_whatever_is_left_of_its_journal(tmp_path: Path) -> None:
+    records = [sample_run.records(index) for index in range(3)]
+    stored = written(tmp_path, records, [[], [], []], finish=True)
+    (stored.path / "trials").mkdir()  # what a kill leaves while the journal is removed
+    (stored.path / "trials" / "00002.jsonl").write_text("")
+    assert folder.read(stored.path).records == dict(enumerate(records))
+
+
 def test_a_run_without_trials_can_be_finished(tmp_path: Path) -> None:
     assert written(tmp_path, [], [], finish=True).records == {}
 
@@ -118,9 +145,9 @@ except StoreError as error:
 """
 
 
-def writer(root: Path, *words: str) -> subprocess.Popen[str]:
+def writer(root: Path, *words: str, program: str = WRITER) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(root), *words],
+        [sys.executable, "-c", program, str(root), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -143,6 +170,78 @@ def test_a_killed_run_keeps_every_finished_trial(tmp_path: Path) -> None:
         assert set(done) <= set(stored.records)
         assert all(stored.records[index] == sample_run.records(index, 3 + index * 40) for index in done)
         assert stored.result.state == "running"
+
+
+FINISHER = """
+import sys
+from pathlib import Path
+from harness.store.folder import ResultFolder
+from tests.store import sample_run
+while True:
+    made = ResultFolder.create(Path(sys.argv[1]), "sample", sample_run.RECIPE, sample_run.plan())
+    for index in range(20):
+        made.add_trial(sample_run.trial(index), sample_run.records(index), sample_run.samples(index))
+    made.save(sample_run.result(20, "running"))
+    print(made.path, flush=True)
+    made.finish(sample_run.result(20))
+"""
+
+
+def test_a_run_killed_while_it_is_finished_is_whole(tmp_path: Path) -> None:
+    seeded = random.Random(11)
+    states = set()
+    for kill in range(8):
+        child = writer(tmp_path, program=FINISHER)
+        assert child.stdout is not None
+        paths = [child.stdout.readline() for _ in range(1 + kill % 2)]  # the second comes when the first run is finished
+        time.sleep(seeded.uniform(0, 0.4))
+        child.send_signal(signal.SIGKILL)
+        paths += child.communicate()[0].splitlines()
+        for path in paths:
+            stored = folder.read(Path(path.strip()))
+            states.add(stored.result.state)
+            assert stored.records == {index: sample_run.records(index) for index in range(20)}
+    assert "complete" in states
+
+
+FULL_AT_THE_END = """
+import resource, signal, sys
+from pathlib import Path
+import msgspec
+from harness.errors import StoreError
+from harness.store.folder import ResultFolder
+from tests.store import sample_run
+limit = int(sys.argv[2])
+last = msgspec.structs.replace(sample_run.result(1), notes=("much to say " * limit,))
+made = ResultFolder.create(Path(sys.argv[1]), "sample", sample_run.RECIPE, sample_run.plan())
+made.add_trial(sample_run.trial(0), sample_run.records(0), sample_run.samples(0))
+made.save(sample_run.result(1, "running"))
+print(made.path, flush=True)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+for step in (lambda: made.finish(last), lambda: made.save(last)):
+    try:
+        step()
+    except StoreError as error:
+        print(error, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("limit", [500, 30_000])  # no table fits; all tables do, but not the result
+def test_a_disk_that_is_full_at_the_end_loses_nothing(tmp_path: Path, limit: int) -> None:
+    out, err = writer(tmp_path, str(limit), program=FULL_AT_THE_END).communicate(timeout=60)
+    assert [line.startswith("Hint: ") for line in err.splitlines()] == [False, True, False, True]
+    stored = folder.read(Path(out.strip()))
+    assert stored.result.state == "running"
+    assert stored.records == {0: sample_run.records(0)}
+    assert (stored.path / "requests.parquet").exists() is (limit > 500)
+
+
+def test_a_plan_that_cannot_be_kept_is_an_error_of_the_store(tmp_path: Path) -> None:
+    made = ResultFolder.create(tmp_path, "sample", "", sample_run.plan())
+    (made.path / "plan.json.part").mkdir()
+    with pytest.raises(StoreError, match=r"plan\.json.*cannot be written"):
+        made.save_plan(sample_run.plan())
 
 
 def test_a_full_disk_ends_the_run_and_keeps_its_trials(tmp_path: Path) -> None:
@@ -189,14 +288,19 @@ def test_results_are_found_by_path_id_and_latest(tmp_path: Path) -> None:
         (tmp_path / "sample" / ident / "result.json").write_text(text.replace("09:00:00", f"09:00:0{trials}"))
     (tmp_path / "sample" / "damaged").mkdir()
     (tmp_path / "sample" / "damaged" / "result.json").write_text("{")
+    (tmp_path / "sample" / "empty").mkdir()
     assert [summary.id for summary in query.list_results(tmp_path)] == ["aa11", "ab22"]
     assert query.find(tmp_path, "latest").name == "ab22"
     assert query.find(tmp_path, "aa").name == "aa11"
+    os.replace(tmp_path / "sample" / "ab22", tmp_path / "sample" / "20261123T091500Z-ab22")
+    assert query.find(tmp_path, "20261123T0915").name == "20261123T091500Z-ab22"
     assert query.find(tmp_path, str(tmp_path / "sample" / "aa11")).name == "aa11"
     with pytest.raises(StoreError, match="2 results begin with 'a'"):
         query.find(tmp_path, "a")
     with pytest.raises(StoreError) as unknown:
         query.find(tmp_path, "aa12")
     assert "did you mean 'aa11'?" in unknown.value.hint
+    with pytest.raises(StoreError, match=r"empty: no whole result\.json"):
+        query.find(tmp_path, str(tmp_path / "sample" / "empty"))
     with pytest.raises(StoreError, match="there are no results"):
         query.find(tmp_path / "none", "latest")
