@@ -59,7 +59,9 @@ def render(drawable: object, *, width: int, color: bool) -> str:
     from rich.console import Console
 
     out = StringIO()
-    console = Console(file=out, width=width, force_terminal=color, color_system="standard" if color else None, highlight=False)
+    console = Console(
+        file=out, width=width, force_terminal=color, color_system="standard" if color else None, highlight=False, emoji=False
+    )
     console.print(drawable, soft_wrap=False)
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").splitlines())
 
