@@ -80,9 +80,15 @@ class Session:
         )
 
     def count(self, records: Sequence[Record], trial: int) -> list[Record]:
-        """The records with what only the tokenizer can say: the first event's tokens, and a second count of some answers."""
-        filled = tokens.fill_first(records, self.ruler)
-        return tokens.retokenize(filled, self.ruler, sample=RETOKENIZED, seed=trial)
+        """The records with what only the tokenizer can say: the first event's tokens, and a second count of some answers.
+
+        A server that has died meanwhile counts nothing more; what it sent before is kept as it came.
+        """
+        try:
+            filled = tokens.fill_first(records, self.ruler)
+            return tokens.retokenize(filled, self.ruler, sample=RETOKENIZED, seed=trial)
+        except EngineError:
+            return list(records)
 
     def counters(self) -> dict[str, float]:
         return self._talk.counters(self.engine)
