@@ -206,7 +206,7 @@ class Run:
     def _trial(self, cell: Cell, block: int, sampler: Sampler) -> str | None:
         """One trial, stored before anything else happens. Gives the reason when the cell is done."""
         index = len(self.trials)
-        job = self.session.job(cell, index)
+        job = self.session.job(cell, index, first=not self._of(cell))
         raw = self.folder.trial_path(index)
         before = self.session.counters()
         start = clock.now()

@@ -20,7 +20,7 @@ from harness.schema.job import Ask, Job, Stage
 from harness.schema.plan import Plan
 from harness.schema.request import Record
 from harness.schema.run import EngineFacts
-from harness.schema.workload import Cell
+from harness.schema.workload import WARMUP_ROUNDS, Cell
 
 PATH = "/v1/chat/completions"
 PROBE_TRIAL = -1
@@ -39,23 +39,31 @@ class Session:
         self.plan, self.engine, self.facts, self.ruler = plan, engine, facts, ruler
         self._running, self._talk, self._run_id = running, talk, run_id
 
-    def job(self, cell: Cell, trial: int) -> Job:
-        """The trial's requests, complete. Its prompts follow from seed, trial and run; prompts of one trial are all different."""
+    def job(self, cell: Cell, trial: int, *, first: bool) -> Job:
+        """The trial's requests, complete. Its prompts follow from seed, trial and run; prompts of one trial are all different.
+
+        The `first` trial of a cell warms up until the server is warm, later ones for one round.
+        """
         place = urlsplit(self.plan.url)
+        primed = cell.prefix_caching and cell.depth
         return Job(
             scheme=place.scheme,
             host=place.hostname or "",
             port=self.plan.port,
             path=place.path.rstrip("/") + PATH,
-            stages=tuple(self._primed_stages(cell, trial) if cell.prefix_caching and cell.depth else self._stages(cell, trial)),
+            stages=tuple(self._primed_stages(cell, trial) if primed else self._stages(cell, trial, first)),
         )
 
-    def _stages(self, cell: Cell, trial: int) -> Iterator[Stage]:
-        """Warm-up and measured requests in one stage: the loop goes on from one to the other without draining."""
-        number = cell.warmup + cell.requests
-        made = prompts.build(self.ruler, self._source(cell, trial), tokens=cell.prompt_tokens, number=number)
-        phases = ["warmup"] * cell.warmup + ["measure"] * cell.requests
-        yield Stage(cell.concurrency, tuple(self._ask(cell, phase, prompt) for phase, prompt in zip(phases, made, strict=True)))
+    def _stages(self, cell: Cell, trial: int, first: bool) -> Iterator[Stage]:
+        """One stage: the loop goes on from the warm-up to what is measured without draining."""
+        warmup = cell.warmup * (WARMUP_ROUNDS if first else 1)
+        made = prompts.build(self.ruler, self._source(cell, trial), tokens=cell.prompt_tokens, number=cell.requests + warmup)
+        yield Stage(
+            cell.concurrency,
+            tuple(self._ask(cell, "measure", prompt) for prompt in made[: cell.requests]),
+            warmup=tuple(self._ask(cell, "warmup", prompt) for prompt in made[cell.requests :]),
+            warmup_round=cell.warmup,
+        )
 
     def _primed_stages(self, cell: Cell, trial: int) -> Iterator[Stage]:
         """Rounds of as many requests as there are slots: first their contexts go into the cache, then they are asked. The first

@@ -1,10 +1,9 @@
 """Sends the requests of a job on time and keeps every byte of the answers with the instant the kernel received it.
 
 One epoll loop over non-blocking sockets, one keep-alive connection per slot; a request is sent when its connection stands, so that no
-handshake is in a TTFT. The loop only stamps and stores; a read is de-chunked so
-that the end of an answer is seen, and everything else (events, JSON, counts) is read when no socket is ready, or after the run. Receive
-stamps are the kernel's where it gives them; segments that queued up are merged in one read and carry the last one's stamp, so `reads` is
-in every record. Linux.
+handshake is in a TTFT. The loop only stamps and stores; a read is de-chunked so that the end of an answer is seen, and everything else
+(events, JSON, counts) is read when no socket is ready, or after the run. Receive stamps are the kernel's where it gives them; segments
+that queued up are merged in one read and carry the last one's stamp, so `reads` is in every record. Linux.
 """
 
 from __future__ import annotations
@@ -14,13 +13,14 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import BinaryIO
 
 import msgspec
 
 from harness import clock
 from harness.load import stamps
+from harness.load.asks import Asks
 from harness.load.exchange import Exchange
 from harness.load.ledger import Ledger
 from harness.load.peer import Peer, error_of, hung_up, request_head
@@ -70,7 +70,6 @@ class Driver:
         self._offsets = stamps.Offsets()
         self._ledger = Ledger(out, self._offsets.monotonic, kernel=True)
         self._stopping = False
-        self._asks: Iterator[Ask] = iter(())
         self._free: list[_Slot] = []
         self._by_fd: dict[int, _Slot] = {}
         self._user_stamps = self._next_tick = 0
@@ -103,8 +102,8 @@ class Driver:
     # One stage
 
     def _stage(self, stage: Stage) -> None:
-        slots = [_Slot(number) for number in range(min(stage.concurrency, len(stage.asks)))]
-        self._asks = iter(stage.asks)
+        self._asks = Asks(stage)
+        slots = [_Slot(number) for number in range(min(stage.concurrency, len(self._asks)))]
         self._epoll = select.epoll()
         try:
             self._free = slots[::-1]
@@ -136,7 +135,7 @@ class Driver:
         """Gives every free slot the next ask, as long as there are any."""
         while self._free:
             slot = self._free.pop()
-            ask = None if self._stopping else next(self._asks, None)
+            ask = None if self._stopping else self._asks.take()
             if ask is None:
                 self._disconnect(slot)
             else:
@@ -273,6 +272,8 @@ class Driver:
             self._disconnect(slot)
         slot.state = _IDLE
         self._tally.end(exchange)
+        if exchange.phase == "warmup":
+            self._tally.skip(self._asks.warmed(slot.t_free - exchange.t_send))
         self._ledger.add(exchange)
         self._free.append(slot)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, BinaryIO, cast
 
@@ -18,6 +18,7 @@ import msgspec
 import openai
 
 from harness import clock
+from harness.load.asks import Asks
 from harness.load.driver import TICK_S
 from harness.load.exchange import Exchange
 from harness.load.ledger import Ledger
@@ -43,7 +44,6 @@ class SdkDriver:
         self.job, self._api_key, self._on_progress = job, api_key, on_progress
         self._ledger = Ledger(out, lambda stamp: stamp, kernel=False)
         self._suffix = CHAT if job.path.endswith(CHAT) else "/completions"
-        self._asks: Iterator[Ask] = iter(())
         self._tally = Tally(job)
         self._under_way: set[Exchange] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,8 +92,8 @@ class SdkDriver:
         )
 
     async def _stage(self, client: openai.AsyncOpenAI, stage: Stage) -> None:
-        self._asks = iter(stage.asks)
-        number = min(stage.concurrency, len(stage.asks))
+        self._asks = Asks(stage)
+        number = min(stage.concurrency, len(self._asks))
         self._tasks = [asyncio.create_task(self._slot(client, slot)) for slot in range(number)]
         for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(ended, Exception):
@@ -101,7 +101,7 @@ class SdkDriver:
 
     async def _slot(self, client: openai.AsyncOpenAI, number: int) -> None:
         free: int | None = None  # before the first request a connection has to be opened, which is no lag of ours
-        while not self._stopping and (ask := next(self._asks, None)) is not None:
+        while not self._stopping and (ask := self._asks.take()) is not None:
             exchange = Exchange(self._tally.begin(), ask.phase, number, b"")
             exchange.kernel = False
             self._under_way.add(exchange)
@@ -113,6 +113,8 @@ class SdkDriver:
             free = clock.now()
             exchange.t_end = exchange.t_end if exchange.error is None and exchange.t_end else free
             exchange.t_send = exchange.t_send or free
+            if exchange.phase == "warmup":
+                self._tally.skip(self._asks.warmed(free - exchange.t_send))
             self._ledger.add(exchange)
 
     async def _one(self, client: openai.AsyncOpenAI, exchange: Exchange, ask: Ask) -> None:

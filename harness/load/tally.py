@@ -17,7 +17,7 @@ class Tally:
     """The time between `start` and `stop` is that in which requests ran; reading that fell into it is in its CPU time."""
 
     def __init__(self, job: Job) -> None:
-        self._total = sum(len(stage.asks) for stage in job.stages)
+        self._total = sum(len(stage.warmup) + len(stage.asks) for stage in job.stages)
         self.sent = 0
         self.in_flight = 0
         self._peak = self._done = self._reads = self._bytes = 0
@@ -45,6 +45,10 @@ class Tally:
         self._done += 1
         self._reads += exchange.reads
         self._bytes += exchange.answer.size
+
+    def skip(self, number: int) -> None:
+        """So many requests of the job will not be sent."""
+        self._total -= number
 
     def connected(self, took_ns: int) -> None:
         """A connection opened in this time; the shortest is the round trip's."""

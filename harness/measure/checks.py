@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from harness.measure.runs import Request, Run
 from harness.measure.stats import Estimate, mean, mser5, trend
 from harness.measure.throughput import counted_by_event, in_steady_window
 from harness.schema.result import Finding
-from harness.schema.workload import Cell
+from harness.schema.workload import WARMUP_GAIN, WARMUP_ROUNDS, Cell
 
 EXCLUDED_LIMIT = 0.005
 LAG_FLOOR_NS = 1_000_000
@@ -40,6 +41,7 @@ def findings(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
     yield from _client(cell, runs)
     yield from _tokens(runs)
     yield from _reads(runs)
+    yield from _warm_up(cell, runs)
     yield from _steadiness(cell, runs)
 
 
@@ -134,6 +136,21 @@ def _reads(runs: Sequence[Run]) -> Iterator[Finding]:
             f"{reads} reads brought {events} events: several events share one time stamp, so event gaps are not to be trusted"
         )
         yield Finding(code="merged_stamps", severity="warning", text=text)
+
+
+def _warm_up(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
+    """The first run warms up until requests do not get faster any more, or `WARMUP_ROUNDS` are over."""
+    warm = [request.record for request in runs[0].requests if request.record.phase == "warmup"] if runs else []
+    if len(warm) < WARMUP_ROUNDS * cell.warmup:
+        return
+    took = [record.t_end_ns - record.t_send_ns for record in sorted(warm, key=lambda record: record.t_end_ns)]
+    rounds = [sum(took[start : start + cell.warmup]) for start in range(0, len(took), cell.warmup)]
+    gains = [1 - after / before for before, after in pairwise(rounds)]
+    if min(gains) > WARMUP_GAIN:
+        text = (
+            f"requests still got faster, by {gains[-1]:.1%} a round at last, when the warm-up ended after {len(warm)} of them"
+        )
+        yield Finding(code="never_warm", severity="unsteady", text=text)
 
 
 def _steadiness(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import product
 
 import msgspec
@@ -103,9 +104,9 @@ def _points(name: str, profile: Profile) -> list[tuple[int, int, int, int]]:
 
 
 def estimate(recipe: Recipe, work: Workload, executor: str | None) -> TimeEstimate:
-    """Start + the sum over cells of runs × trial, with
+    """Start + the sum over cells of runs × time(requests + warm-up) + time(warm-up) for the first run's second round, with
 
-    trial = N · prompt / prefill + ceil(N / c) · tg / (decode / √c),  N = requests + warm-up, c = concurrency:
+    time(N) = N · prompt / prefill + ceil(N / c) · tg / (decode / √c),  c = concurrency:
 
     prefill is shared, and batching is taken to win √c, between no gain (1) and free (c). A cell lasts at least its
     `min_seconds`.
@@ -117,15 +118,19 @@ def estimate(recipe: Recipe, work: Workload, executor: str | None) -> TimeEstima
     profile = work.profile
     total = start
     for cell in work.cells:
-        count = cell.requests + cell.warmup
-        trial = count * cell.prompt_tokens / prefill
-        trial += math.ceil(count / cell.concurrency) * cell.tg * math.sqrt(cell.concurrency) / decode
-        total += max(profile.runs * trial, profile.min_seconds)
+        time = partial(_seconds, cell, prefill, decode)
+        total += max(profile.runs * time(cell.requests + cell.warmup) + time(cell.warmup), profile.min_seconds)
     basis = f"start {start:g} s, decode {decode:g} tok/s ({source}), prefill {prefill:g} tok/s"
     basis += "" if expect.prefill_tok_s else " (assumed)"
     if profile.target is not None and profile.max_runs > profile.runs:
         basis += f"; up to {profile.max_runs / profile.runs:g} times that if speeds scatter"
     return TimeEstimate(seconds=round(total, 1), basis=basis)
+
+
+def _seconds(cell: Cell, prefill: float, decode: float, count: int) -> float:
+    """For `count` requests of a cell at these speeds in tokens per second."""
+    rounds = math.ceil(count / cell.concurrency)
+    return count * cell.prompt_tokens / prefill + rounds * cell.tg * math.sqrt(cell.concurrency) / decode
 
 
 def _decode(recipe: Recipe) -> tuple[float, str]:

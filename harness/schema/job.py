@@ -18,6 +18,10 @@ class Stage(msgspec.Struct, frozen=True):
 
     concurrency: int
     asks: tuple[Ask, ...]
+    warmup: tuple[Ask, ...] = ()
+    """Sent first, until the server is warm (`harness.load.asks`) or all are sent; `asks` follow without draining."""
+    warmup_round: int = 1
+    """Warm-up asks whose mean time is compared with that of as many before."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

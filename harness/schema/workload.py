@@ -8,6 +8,12 @@ PERCENTILE_FLOORS: dict[float, int] = {50: 11, 90: 64, 95: 130, 99: 662, 99.9: 6
 """Requests below which a percentile is not printed (MLPerf LoadGen's early stopping, confidence 0.99, t = 1)."""
 
 
+WARMUP_ROUNDS = 5
+"""Rounds that the first trial of a cell warms up at the most; later trials take one."""
+WARMUP_GAIN = 0.02
+"""A server is warm when a round of requests is not faster than the round before by more than this share."""
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A grid depth × pp × tg × concurrency with its rule for how much to measure. All lengths in tokens."""
 
@@ -57,7 +63,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     """Measured requests per trial."""
     warmup: int
-    """Requests at this shape before the measured ones of each trial, handed over without draining."""
+    """Requests of a round of warm-up at this shape; the measured ones follow without draining."""
 
     @property
     def prompt_tokens(self) -> int:

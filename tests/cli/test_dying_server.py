@@ -38,5 +38,5 @@ def test_the_trial_in_which_the_server_died_is_kept(tmp_path: Path) -> None:
     assert stored.result.state == "failed"
     errors = [record.error for record in stored.records[0]]
     assert errors.count(None) >= 2
-    assert len(errors) == 22
+    assert len(errors) >= 22, "20 measured, and the warm-up"
     assert {"reset", "truncated", "connect"} & set(errors)

@@ -28,7 +28,7 @@ def cell(concurrency: int = 1, *, depth: int = 0, pp: int = PP, tg: int = TG, pr
         prompt_class="prose",
         prefix_caching=prefix_caching,
         requests=4,
-        warmup=0,
+        warmup=1,
     )
 
 

@@ -256,6 +256,21 @@ def test_too_few_requests_to_test_steadiness() -> None:
     assert severity(found([back_to_back(5)] * 2), "steadiness_untested") == "note"
 
 
+@pytest.mark.parametrize(
+    ("took", "told"),
+    [
+        ((900, 600, 400, 300, 250), "unsteady"),
+        ((900, 600, 400, 300, 295), None),  # flat at last
+        ((900, 600, 610, 300, 250), None),  # flat for one round
+        ((900, 600, 400, 300), None),  # the limit was not reached
+    ],
+)
+def test_a_server_that_never_got_warm(took: tuple[float, ...], told: str | None) -> None:
+    warm = [even(-5000 + 1000 * k, ttft=time - 70, phase="warmup", index=20 + k) for k, time in enumerate(took)]
+    assert severity(found([[*warm, *back_to_back(5)], *CLEAN[1:]]), "never_warm") == told
+    assert "never_warm" not in found([CLEAN[0], [*warm, *back_to_back(5)], CLEAN[2]]), "only the first run warms up so long"
+
+
 def test_slower_and_slower_within_the_runs() -> None:
     slowing = [changing([10 + k * (0.4 + 0.02 * run) for k in range(20)]) for run in range(5)]
     assert severity(found(slowing), "never_flat") == "unsteady"

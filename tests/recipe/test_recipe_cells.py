@@ -101,9 +101,9 @@ def test_the_estimate_is_its_formula() -> None:
     profile = Profile(pp=(100,), tg=(50,), concurrency=(4,), runs=2, max_runs=2, requests=8)
     work = cells.workload("p", profile, seed=0, context_limit=None)
     recipe = loads("model: m\ncommand: x\nharness:\n  expect: {decode_tok_s: 10, prefill_tok_s: 200, start_s: 5}\n", "x.yaml")
-    # 12 requests: 12 · 100 / 200 s of prefill, 3 waves of 50 / (10 / √4) s of decode, twice, after the start
-    assert cells.estimate(recipe, work, "process").seconds == 5 + 2 * (6 + 3 * 10)
-    assert cells.estimate(recipe, work, None).seconds == 2 * (6 + 3 * 10)
+    # 12 requests: 12 · 100 / 200 s of prefill, 3 waves of 50 / (10 / √4) s of decode, twice; and 4 more to warm up; after the start
+    assert cells.estimate(recipe, work, "process").seconds == 5 + 2 * (6 + 3 * 10) + (2 + 10)
+    assert cells.estimate(recipe, work, None).seconds == 2 * (6 + 3 * 10) + (2 + 10)
     slow = cells.workload("p", Profile(pp=(100,), tg=(50,), min_seconds=600), seed=0, context_limit=None)
     assert cells.estimate(recipe, slow, None).seconds == 600
 

@@ -139,7 +139,7 @@ def test_embedded_runs_on_our_own_python() -> None:
     assert made.requires == ("engine:embedded", "port:8080")
     assert (made.served_model, made.context_limit) == ("smollm2-135m-instruct", 2048)
     assert [cell.id for cell in made.workload.cells] == ["d0-pp128-tg128-c1", "d0-pp128-tg128-c4"]
-    assert made.estimate.seconds < 100
+    assert made.estimate.seconds < 120
 
 
 def test_a_local_model_is_served_under_its_id() -> None:
