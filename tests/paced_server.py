@@ -18,6 +18,7 @@ class Paced(msgspec.Struct, frozen=True):
     url: str
     port: int
     log: Path
+    pid: int
 
     def truth(self) -> list[Truth]:
         """What happened to each request so far, in the order of their ends."""
@@ -39,7 +40,7 @@ def paced(
         try:
             assert child.stdout is not None
             url = msgspec.json.decode(child.stdout.readline())["url"]
-            yield Paced(url, int(url.rpartition(":")[2]), log)
+            yield Paced(url, int(url.rpartition(":")[2]), log, child.pid)
         finally:
             child.terminate()
             child.communicate()

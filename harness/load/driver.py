@@ -1,9 +1,12 @@
 """Sends the requests of a job on time and keeps every byte of the answers with the instant the kernel received it.
 
 One epoll loop over non-blocking sockets, one keep-alive connection per slot; a request is sent when its connection stands, so that no
-handshake is in a TTFT. The loop only stamps and stores; a read is de-chunked so that the end of an answer is seen, and everything else
-(events, JSON, counts) is read when no socket is ready, or after the run. Receive stamps are the kernel's where it gives them; segments
-that queued up are merged in one read and carry the last one's stamp, so `reads` is in every record. Linux.
+handshake is in a TTFT. Closed loop: a fixed number of slots. Open loop: each request leaves when it is due, on as many connections as
+that takes, and some idle ones are kept at hand so that none waits for a handshake.
+
+The loop only stamps and stores; a read is de-chunked so that the end of an answer is seen, and everything else (events, JSON, counts) is
+read when no socket is ready, or after the run. Receive stamps are the kernel's where it gives them; segments that queued up are merged in
+one read and carry the last one's stamp, so `reads` is in every record. Linux.
 """
 
 from __future__ import annotations
@@ -20,19 +23,25 @@ import msgspec
 
 from harness import clock
 from harness.load import stamps
-from harness.load.asks import Asks
-from harness.load.exchange import Exchange
+from harness.load.asks import UNANSWERED, Asks, Turn
+from harness.load.exchange import Exchange, reply
 from harness.load.ledger import Ledger
 from harness.load.peer import Peer, error_of, hung_up, request_head
 from harness.load.tally import Tally
 from harness.load.wire import BadHttp
-from harness.schema.job import Ask, Job, Progress, Stage
+from harness.schema.job import Job, Progress, Stage
 from harness.schema.run import ClientReport
 from harness.units import NS_PER_S
 
 READ_BYTES = 64 * 1024  # more would make each recvmsg allocate by mmap
 TICK_S = 0.5
 CONNECT_LIMIT_NS = 10 * NS_PER_S
+SPARE = 8
+"""Open loop: idle connections at hand."""
+LEAD_NS = 100_000_000
+"""Open loop: from the stage's start to the instant its schedule counts from, while connections open."""
+SPIN_NS = 60_000
+"""A sleep ends up to this much late: the last bit of waiting is spent looking."""
 LAG_SAMPLING = 3
 """How late a read comes is noted for every fourth of an answer."""
 
@@ -42,7 +51,7 @@ _IDLE, _CONNECTING, _SENDING, _RECEIVING = range(4)
 
 
 class _Slot:
-    """One place of the closed loop: a connection, and the request that is on it."""
+    """A connection, and the request that is on it."""
 
     __slots__ = ("deadline", "exchange", "number", "sock", "state", "t_connect", "t_free", "unsent", "used")
 
@@ -54,7 +63,7 @@ class _Slot:
         self.exchange: Exchange | None = None
         self.unsent = memoryview(b"")
         self.t_connect = 0
-        self.t_free: int | None = None  # when its last request ended; None: it had none
+        self.t_free: int | None = None  # closed loop: when its last request ended; None: it had none
         self.deadline = 0
 
 
@@ -69,8 +78,10 @@ class Driver:
         self._peer = Peer(job.host, job.port, self._tally.connected)
         self._offsets = stamps.Offsets()
         self._ledger = Ledger(out, self._offsets.monotonic, kernel=True)
-        self._stopping = False
-        self._free: list[_Slot] = []
+        self._stopping = self._open = False
+        self._slots: list[_Slot] = []
+        self._free: list[_Slot] = []  # in open loop only those whose connection stands
+        self._unconnected: list[_Slot] = []  # in open loop
         self._by_fd: dict[int, _Slot] = {}
         self._user_stamps = self._next_tick = 0
 
@@ -102,25 +113,31 @@ class Driver:
     # One stage
 
     def _stage(self, stage: Stage) -> None:
-        self._asks = Asks(stage)
-        slots = [_Slot(number) for number in range(min(stage.concurrency, len(self._asks)))]
+        self._open = stage.concurrency is None
+        self._asks = Asks(stage, clock.now() + LEAD_NS)
         self._epoll = select.epoll()
+        number = min(stage.concurrency or SPARE, len(stage.warmup) + len(stage.asks))
+        self._slots = [_Slot(slot) for slot in range(number)]
+        self._free, self._unconnected = ([], self._slots[::-1]) if self._open else (self._slots[::-1], [])
         try:
-            self._free = slots[::-1]
+            for _ in range(number if self._open else 0):
+                self._connect_spare()
             self._fill()
-            while self._tally.in_flight:
+            while self._tally.in_flight or (self._asks and not self._stopping):
                 self._turn()
                 if self._stopping or clock.now() >= self._next_tick:
-                    self._tick(slots)
+                    self._tick()
         finally:
-            for slot in slots:
+            for slot in self._slots:
                 self._disconnect(slot)
             self._epoll.close()
 
     def _turn(self) -> None:
         """Looks after every socket that is ready; when none is, reads a little of what has ended."""
-        waiting = self._ledger.waiting
-        ready = self._epoll.poll(0 if waiting else TICK_S)
+        waiting, next_ns = self._ledger.waiting, self._asks.next_ns
+        if next_ns is not None and not waiting:
+            self._wait_until(next_ns)
+        ready = self._epoll.poll(0 if waiting or next_ns is not None else TICK_S)
         if not ready and waiting:
             self._ledger.read_some()
         by_fd = self._by_fd
@@ -130,22 +147,49 @@ class Driver:
                 self._ready(slot, mask)
                 if self._free:
                     self._fill()
+        if next_ns is not None:
+            self._fill()
+
+    def _wait_until(self, due_ns: int) -> None:
+        """For a socket or an instant. By `select`, which counts in microseconds where epoll's own timeout counts milliseconds."""
+        wait = min(TICK_S, (due_ns - clock.now() - SPIN_NS) / NS_PER_S)
+        if wait > 0:
+            select.select([self._epoll], [], [], wait)
 
     def _fill(self) -> None:
-        """Gives every free slot the next ask, as long as there are any."""
-        while self._free:
-            slot = self._free.pop()
-            ask = None if self._stopping else self._asks.take()
-            if ask is None:
-                self._disconnect(slot)
+        """Sends what is to be sent now: in closed loop something on every free slot, in open loop whatever is due."""
+        while self._open or self._free:
+            turn = None if self._stopping else self._asks.take(clock.now())
+            if turn is not None:
+                self._begin(self._free.pop() if self._free else self._unconnected_slot(), turn)
+                if self._open and len(self._free) < SPARE and self._asks:
+                    self._connect_spare()
+            elif self._open:
+                break
             else:
-                self._begin(slot, ask)
+                self._disconnect(self._free.pop())
 
-    def _begin(self, slot: _Slot, ask: Ask) -> None:
-        body = ask.body.encode()
-        slot.exchange = Exchange(self._tally.begin(), ask.phase, slot.number, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+    def _unconnected_slot(self) -> _Slot:
+        if not self._unconnected:
+            self._slots.append(_Slot(len(self._slots)))
+            return self._slots[-1]
+        return self._unconnected.pop()
+
+    def _connect_spare(self) -> None:
+        slot = self._unconnected_slot()
+        try:
+            self._connect(slot)
+        except OSError:
+            self._drop_idle(slot)
+
+    def _begin(self, slot: _Slot, turn: Turn) -> None:
+        body = turn.body or b""
+        slot.exchange = Exchange(self._tally.begin(), turn, slot.number, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
         slot.deadline = clock.now() + round(self.job.timeout_s * NS_PER_S)
-        self._start(slot)
+        if turn.body is None:
+            self._finish(slot, *UNANSWERED)
+        else:
+            self._start(slot)
 
     def _start(self, slot: _Slot) -> None:
         assert slot.exchange is not None
@@ -184,8 +228,11 @@ class Driver:
             elif slot.state == _CONNECTING:
                 if (error := self._connected(slot)) is not None:
                     raise error
-                slot.t_free = None  # a handshake is no lag of ours
-                self._send_first(slot)
+                if slot.exchange is None:
+                    self._keep_at_hand(slot)
+                else:
+                    slot.t_free = None  # a handshake is no lag of ours
+                    self._send_first(slot)
             else:
                 if slot.state == _SENDING and mask & _OUT:
                     self._send(slot)
@@ -199,8 +246,9 @@ class Driver:
     def _send_first(self, slot: _Slot) -> None:
         assert slot.exchange is not None
         slot.exchange.t_send = clock.now()
-        if slot.t_free is not None:
-            self._tally.send_lags.append(slot.exchange.t_send - slot.t_free)
+        ready = slot.exchange.turn.ready_ns if self._open else slot.t_free
+        if ready is not None:
+            self._tally.send_lags.append(slot.exchange.t_send - ready)
         self._send(slot)
 
     def _send(self, slot: _Slot) -> None:
@@ -224,7 +272,7 @@ class Driver:
             return
         exchange = slot.exchange
         if exchange is None:  # the server has closed, or talks, between requests
-            self._disconnect(slot)
+            self._drop_idle(slot)
         elif not data:
             self._hung_up(slot, exchange)
         else:
@@ -251,7 +299,7 @@ class Driver:
         """The connection broke. A server may close a kept-alive one just as it is used again: then, and only then, it is tried anew."""
         exchange = slot.exchange
         if exchange is None:
-            self._disconnect(slot)
+            self._drop_idle(slot)
         elif slot.used and not exchange.reads:
             self._disconnect(slot)
             self._start(slot)
@@ -261,7 +309,7 @@ class Driver:
     def _finish(self, slot: _Slot, error: str | None, detail: str) -> None:
         exchange = slot.exchange
         assert exchange is not None
-        slot.t_free = clock.now()
+        slot.t_free, turn = clock.now(), exchange.turn
         if error is not None:
             exchange.error, exchange.error_detail = error, detail
             exchange.t_end = slot.t_free + self._offsets.now
@@ -272,10 +320,26 @@ class Driver:
             self._disconnect(slot)
         slot.state = _IDLE
         self._tally.end(exchange)
-        if exchange.phase == "warmup":
+        if turn.ask.phase == "warmup":
             self._tally.skip(self._asks.warmed(slot.t_free - exchange.t_send))
+        if self._asks.follows(turn.place):
+            self._asks.answered(turn.place, reply(exchange), slot.t_free)
         self._ledger.add(exchange)
+        (self._unconnected if self._open and slot.sock is None else self._free).append(slot)
+
+    def _keep_at_hand(self, slot: _Slot) -> None:
+        assert slot.sock is not None
+        slot.state = _IDLE
+        self._epoll.modify(slot.sock.fileno(), _IN)
         self._free.append(slot)
+
+    def _drop_idle(self, slot: _Slot) -> None:
+        """A connection without a request has broken, or was refused."""
+        self._disconnect(slot)
+        if self._open:
+            if slot in self._free:
+                self._free.remove(slot)
+            self._unconnected.append(slot)
 
     def _disconnect(self, slot: _Slot) -> None:
         if slot.sock is not None:
@@ -283,11 +347,11 @@ class Driver:
             slot.sock.close()
             slot.sock, slot.state = None, _IDLE
 
-    def _tick(self, slots: list[_Slot]) -> None:
+    def _tick(self) -> None:
         """Twice a second, or at once when told to stop."""
         now = clock.now()
         self._next_tick = now + round(TICK_S * NS_PER_S)
-        for slot in slots:
+        for slot in self._slots:
             if slot.exchange is None:
                 continue
             if self._stopping:
@@ -299,7 +363,7 @@ class Driver:
         self._fill()
         self._offsets.sample()
         self._ledger.ripen()
-        self._on_progress(self._tally.progress(slot.exchange for slot in slots if slot.exchange is not None))
+        self._on_progress(self._tally.progress(slot.exchange for slot in self._slots if slot.exchange is not None))
 
 
 def main(job: Job, out: BinaryIO, api_key: str | None, say: Callable[[bytes], None]) -> None:

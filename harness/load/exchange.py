@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 from harness.load import chunks, sse
+from harness.load.asks import Turn
 from harness.load.wire import Answer
-from harness.schema.request import Record
+from harness.schema.request import CONTENT, Record
 
 SLICE_EVENTS = 32
 """About 0.1 ms of reading."""
@@ -21,16 +22,16 @@ class Exchange:
         "error_detail",
         "index",
         "kernel",
-        "phase",
         "reads",
         "slot",
         "t_end",
         "t_send",
+        "turn",
         "wire",
     )
 
-    def __init__(self, index: int, phase: str, slot: int, wire: bytes) -> None:
-        self.index, self.phase, self.slot, self.wire = index, phase, slot, wire
+    def __init__(self, index: int, turn: Turn, slot: int, wire: bytes = b"") -> None:
+        self.index, self.turn, self.slot, self.wire = index, turn, slot, wire
         self.answer = Answer()
         self.t_send = 0
         self.t_end = 0
@@ -45,7 +46,7 @@ def read(exchange: Exchange, ours: Callable[[int], int]) -> Generator[None, None
 
     `ours` turns a receive stamp into CLOCK_MONOTONIC.
     """
-    answer = exchange.answer
+    answer, ask, due = exchange.answer, exchange.turn.ask, exchange.turn.due_ns
     reader = chunks.Reader()
     if answer.status == 200:
         body = answer.body()
@@ -61,9 +62,12 @@ def read(exchange: Exchange, ours: Callable[[int], int]) -> Generator[None, None
         error, detail = _refusal(exchange)
     return Record(
         index=exchange.index,
-        phase=exchange.phase,
+        phase=ask.phase,
         slot=exchange.slot,
-        t_sched_ns=exchange.t_send,  # closed loop: due when it goes
+        asked_tokens=ask.asked_tokens,
+        asked_prompt_tokens=ask.asked_prompt_tokens,
+        turn=ask.turn,
+        t_sched_ns=exchange.t_send if due is None else due,
         t_send_ns=exchange.t_send,
         t_hdr_ns=None if answer.t_head is None else ours(answer.t_head),
         t_end_ns=ours(exchange.t_end),
@@ -79,6 +83,18 @@ def read(exchange: Exchange, ours: Callable[[int], int]) -> Generator[None, None
         reads=exchange.reads,
         events=tuple(said.events),
     )
+
+
+def reply(exchange: Exchange) -> str | None:
+    """The answer's text, without its reasoning; None when there was none, or not a whole one."""
+    if exchange.error is not None or exchange.answer.status != 200:
+        return None
+    reader = chunks.Reader()
+    for stamp, data in sse.events(exchange.answer.body(), exchange.answer.ends, exchange.answer.stamps):
+        if not reader.take(stamp, data):
+            return None
+    said = reader.finish()
+    return "".join(event.text for event in said.events if event.kind == CONTENT) if said.ended else None
 
 
 def _verdict(exchange: Exchange, said: chunks.Answered, body: bytes) -> tuple[str | None, str]:

@@ -18,13 +18,13 @@ import msgspec
 import openai
 
 from harness import clock
-from harness.load.asks import Asks
-from harness.load.driver import TICK_S
-from harness.load.exchange import Exchange
+from harness.load.asks import UNANSWERED, Asks, Turn
+from harness.load.driver import LEAD_NS, TICK_S
+from harness.load.exchange import Exchange, reply
 from harness.load.ledger import Ledger
 from harness.load.tally import Tally
 from harness.load.wire import BadHttp
-from harness.schema.job import Ask, Job, Progress, Stage
+from harness.schema.job import Job, Progress, Stage
 from harness.schema.run import ClientReport
 from harness.units import NS_PER_S
 
@@ -46,7 +46,7 @@ class SdkDriver:
         self._suffix = CHAT if job.path.endswith(CHAT) else "/completions"
         self._tally = Tally(job)
         self._under_way: set[Exchange] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
         self._stopping = False
 
     async def run(self) -> None:
@@ -75,7 +75,7 @@ class SdkDriver:
         return self._tally.report(clock_step_ns=0, stamps="user")  # no stamp of the wall clock is used
 
     def _client(self) -> openai.AsyncOpenAI:
-        most = max((stage.concurrency for stage in self.job.stages), default=1)
+        most = max((stage.concurrency or len(stage.asks) for stage in self.job.stages), default=1)
         http = openai.DefaultAsyncHttpxClient(
             http2=False,
             limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=None),
@@ -92,37 +92,62 @@ class SdkDriver:
         )
 
     async def _stage(self, client: openai.AsyncOpenAI, stage: Stage) -> None:
-        self._asks = Asks(stage)
-        number = min(stage.concurrency, len(self._asks))
-        self._tasks = [asyncio.create_task(self._slot(client, slot)) for slot in range(number)]
+        self._asks = Asks(stage, clock.now() + LEAD_NS)
+        if stage.concurrency is None:
+            await self._open_loop(client)
+        else:
+            number = min(stage.concurrency, len(stage.warmup) + len(stage.asks))
+            self._tasks = [asyncio.create_task(self._slot(client, slot)) for slot in range(number)]
         for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended
 
     async def _slot(self, client: openai.AsyncOpenAI, number: int) -> None:
         free: int | None = None  # before the first request a connection has to be opened, which is no lag of ours
-        while not self._stopping and (ask := self._asks.take()) is not None:
-            exchange = Exchange(self._tally.begin(), ask.phase, number, b"")
-            exchange.kernel = False
-            self._under_way.add(exchange)
-            await self._one(client, exchange, ask)
-            self._under_way.remove(exchange)
-            self._tally.end(exchange)
-            if free is not None and exchange.t_send:
-                self._tally.send_lags.append(exchange.t_send - free)
-            free = clock.now()
-            exchange.t_end = exchange.t_end if exchange.error is None and exchange.t_end else free
-            exchange.t_send = exchange.t_send or free
-            if exchange.phase == "warmup":
-                self._tally.skip(self._asks.warmed(free - exchange.t_send))
-            self._ledger.add(exchange)
+        while not self._stopping and (turn := self._asks.take(clock.now())) is not None:
+            free = await self._request(client, turn, number, free)
 
-    async def _one(self, client: openai.AsyncOpenAI, exchange: Exchange, ask: Ask) -> None:
+    async def _open_loop(self, client: openai.AsyncOpenAI) -> None:
+        """Each request is a task of its own, begun when it is due. The SDK opens connections as it needs them."""
+        self._tasks = []
+        while not self._stopping and self._asks:
+            turn = self._asks.take(clock.now())
+            if turn is None:
+                due_ns = self._asks.next_ns
+                wait = PULSE_S if due_ns is None else min(PULSE_S, max(0, due_ns - clock.now()) / NS_PER_S)
+                await asyncio.sleep(wait)
+                continue
+            self._tasks.append(asyncio.create_task(self._request(client, turn, len(self._under_way), turn.ready_ns)))
+
+    async def _request(self, client: openai.AsyncOpenAI, turn: Turn, slot: int, ready_ns: int | None) -> int:
+        """One request from its beginning to its record; gives when it ended. `ready_ns`: since when it could have left."""
+        exchange = Exchange(self._tally.begin(), turn, slot)
+        exchange.kernel = False
+        if turn.body is None:
+            exchange.error, exchange.error_detail = UNANSWERED
+        else:
+            self._under_way.add(exchange)
+            await self._one(client, exchange, turn.body)
+            self._under_way.remove(exchange)
+        self._tally.end(exchange)
+        if ready_ns is not None and exchange.t_send:
+            self._tally.send_lags.append(exchange.t_send - ready_ns)
+        ended = clock.now()
+        exchange.t_end = exchange.t_end if exchange.error is None and exchange.t_end else ended
+        exchange.t_send = exchange.t_send or ended
+        if turn.ask.phase == "warmup":
+            self._tally.skip(self._asks.warmed(ended - exchange.t_send))
+        if self._asks.follows(turn.place):
+            self._asks.answered(turn.place, reply(exchange), ended)
+        self._ledger.add(exchange)
+        return ended
+
+    async def _one(self, client: openai.AsyncOpenAI, exchange: Exchange, body: bytes) -> None:
         """Never raises: what goes wrong is the exchange's error."""
         _current.set(exchange)
         try:
             async with asyncio.timeout(self.job.timeout_s):
-                await self._stream(client, exchange, msgspec.json.decode(ask.body))
+                await self._stream(client, exchange, msgspec.json.decode(body))
         except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException):
             exchange.error, exchange.error_detail = "timeout", f"no end within {self.job.timeout_s:g} s"
         except asyncio.CancelledError:

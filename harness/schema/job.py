@@ -6,20 +6,32 @@ import msgspec
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """One request: its body is sent as it stands."""
+    """One request. All but the body is copied into its record."""
 
     phase: str
-    """`warmup`, `prime` or `measure`: copied into the record."""
+    """`warmup`, `prime` or `measure`."""
     body: str
+    """JSON, sent as it stands. Each NUL in it stands for an answer of the same conversation as a JSON string, in their order."""
+    asked_tokens: int | None = None
+    """Tokens that the answer must have; None: the model ends it."""
+    asked_prompt_tokens: int | None = None
+    """Tokens that the prompt was made to have; None: not known beforehand."""
+    turn: int = 0
+    """Its place in its conversation."""
+    after: int | None = None
+    """Place in the stage (warm-up first) of the turn before: this one leaves when that is answered."""
+    due_ns: int = 0
+    """Open loop: when it is meant to leave, after the stage's start."""
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """Requests of one closed loop: `concurrency` slots take the next ask as soon as they are free. Stages drain between each other."""
+    """Requests of one loop. Stages drain between each other."""
 
-    concurrency: int
+    concurrency: int | None
+    """Closed loop: so many slots take the next ask as soon as they are free. None: open loop, each ask leaves when it is due."""
     asks: tuple[Ask, ...]
     warmup: tuple[Ask, ...] = ()
-    """Sent first, until the server is warm (`harness.load.asks`) or all are sent; `asks` follow without draining."""
+    """Sent first, until the server is warm (`harness.load.asks`) or all are sent; `asks` follow without draining. Single turns."""
     warmup_round: int = 1
     """Warm-up asks whose mean time is compared with that of as many before."""
 

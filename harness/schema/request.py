@@ -52,7 +52,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     phase: str
     """`warmup`, `prime` (loads a context into the prefix cache) or `measure`."""
     slot: int
+    asked_tokens: int | None = None
+    """Tokens that the answer must have; None: the model ends it."""
+    asked_prompt_tokens: int | None = None
+    """Tokens that the prompt was made to have; None: not known beforehand, since it carries answers."""
+    turn: int = 0
+    """Its place in its conversation."""
     t_sched_ns: int
+    """When the schedule meant to send it; in closed loop when it was sent [t_sched]."""
     t_send_ns: int
     """Just before the first byte is handed to the kernel [t_send]."""
     t_hdr_ns: int | None = None
@@ -61,7 +68,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     error: str | None = None
     """A reason code: `connect`, `reset`, `timeout`, `http_500`, `bad_http`, `bad_sse`, `server_error`, `truncated`,
-    `interrupted`; None: answered whole."""
+    `interrupted`, `unanswered` (not sent, since the turn before it failed); None: answered whole."""
     error_detail: str = ""
     finish_reason: str | None = None
     usage: Usage | None = None
