@@ -18,7 +18,7 @@ from harness.hosts.local import LocalHost
 from harness.launch import preflight, server
 from harness.launch.server import Server
 from harness.load import drive
-from harness.measure import metrics, speculation, stopping
+from harness.measure import goodput, metrics, speculation, stopping
 from harness.probe import hash_files
 from harness.recipe import load
 from harness.recipe.resolve import GridOverrides, resolve
@@ -30,7 +30,7 @@ from harness.schema.recipe import Recipe
 from harness.schema.request import Record
 from harness.schema.result import CellResult, Result
 from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
-from harness.schema.workload import Cell
+from harness.schema.workload import Cell, Skipped
 from harness.sense.sampler import Sampler
 from harness.session import open_session
 from harness.store.folder import ResultFolder
@@ -179,6 +179,7 @@ class Run:
         self.spent_s: dict[str, float] = {}
         self.facts = EngineFacts(name=plan.engine)
         self.files: tuple[FileHash, ...] = ()
+        self.skipped: list[Skipped] = []
 
     def open(self, running: Server | None) -> None:
         """Asks the server what it is, and learns how to count its tokens."""
@@ -192,6 +193,9 @@ class Run:
     def measure(self, sampler: Sampler) -> None:
         """Blocks of trials, each visiting every unfinished cell in a new seeded order, until the stopping rule has ended each cell."""
         work = self.plan.workload
+        if work.profile.until_slo:
+            self._ramp(sampler)
+            return
         unfinished = list(work.cells)
         for block in count():
             order = list(unfinished)
@@ -202,6 +206,19 @@ class Run:
                     unfinished.remove(cell)
             if not unfinished:
                 return
+
+    def _ramp(self, sampler: Sampler) -> None:
+        """Rate by rate, each with all its trials: whether a rate is measured depends on the one before."""
+        broken: dict[object, Cell] = {}
+        for cell in sorted(self.plan.workload.cells, key=lambda cell: cell.rate or 0.0):
+            if (below := broken.get(cell.ramp)) is not None:
+                self.skipped.append(Skipped(cell, f"the SLO was already broken at {below.load}"))
+                continue
+            for block in count():
+                if self._trial(cell, block, sampler):
+                    break
+            if not goodput.holds(self.cells[cell.id]):
+                broken[cell.ramp] = cell
 
     def _trial(self, cell: Cell, block: int, sampler: Sampler) -> str | None:
         """One trial, stored before anything else happens. Gives the reason when the cell is done."""
@@ -253,7 +270,7 @@ class Run:
                 cell=cell.id,
                 done=progress.done,
                 total=progress.total,
-                tok_s=progress.done * cell.tg / clock.since(start) if progress.done else None,
+                tok_s=progress.done * cell.tg / clock.since(start) if progress.done and cell.one_length else None,
                 left_s=self._left_s(),
             )
         )
@@ -274,6 +291,7 @@ class Run:
         """Everything known so far."""
         launch = self.plan.launch
         fake = speculation.synthetic_acceptance(launch.argv, launch.env) if launch else None
+        cells = tuple(self.cells[cell.id] for cell in self.plan.workload.cells if cell.id in self.cells)
         return Result(
             id=self.folder.id,
             state=state,
@@ -287,9 +305,9 @@ class Run:
             machine=self.order.machine,
             engine=self.facts,
             trials=tuple(self.trials),
-            cells=tuple(self.cells[cell.id] for cell in self.plan.workload.cells if cell.id in self.cells),
-            skipped=self.plan.workload.skipped,
-            findings=(fake,) if fake else (),
+            cells=cells,
+            skipped=(*self.plan.workload.skipped, *self.skipped),
+            findings=(*((fake,) if fake else ()), *goodput.findings(cells)),
             notes=self.plan.notes,
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,18 +13,20 @@ from harness.engines import ENGINES, detect
 from harness.engines.base import Engine
 from harness.errors import EngineError
 from harness.launch.server import Server
-from harness.load import prompts, tokens
-from harness.load.prompts import Prompt, Source
+from harness.load import prompts, stages, tokens
+from harness.load.prompts import Message, Prompt, Reply, Source
 from harness.load.tokens import Measured, Ruler
 from harness.recipe import cells
-from harness.schema.job import Ask, Job, Stage
+from harness.schema.job import Ask, Job
 from harness.schema.plan import Plan
 from harness.schema.request import Record
 from harness.schema.run import EngineFacts
-from harness.schema.workload import WARMUP_ROUNDS, Cell
+from harness.schema.workload import Cell
 
 PATH = "/v1/chat/completions"
 PROBE_TRIAL = -1
+FORCE_LENGTH = ("ignore_eos", "min_tokens")
+"""Request fields that keep a model from ending its answer."""
 RETOKENIZED = 3
 """Answers of each trial that are counted a second time, by the tokenizer."""
 SETTLE_S = 3.0
@@ -40,52 +43,28 @@ class Session:
         self._running, self._talk, self._run_id = running, talk, run_id
 
     def job(self, cell: Cell, trial: int, *, first: bool) -> Job:
-        """The trial's requests, complete. Its prompts follow from seed, trial and run; prompts of one trial are all different.
-
-        The `first` trial of a cell warms up until the server is warm, later ones for one round.
-        """
+        """The trial's requests, complete. Its prompts follow from seed, trial and run; prompts of one trial are all different."""
         place = urlsplit(self.plan.url)
-        primed = cell.prefix_caching and cell.depth
+        work = self.plan.workload
+        source = Source(prompt_class=cell.prompt_class, seed=work.seed, trial=trial, run=self._run_id)
+        what = stages.Trial(cell=cell, source=source, first=first, trace=work.trace)
         return Job(
             scheme=place.scheme,
             host=place.hostname or "",
             port=self.plan.port,
             path=place.path.rstrip("/") + PATH,
-            stages=tuple(self._primed_stages(cell, trial) if primed else self._stages(cell, trial, first)),
+            stages=tuple(stages.stages(what, self.ruler, partial(self._ask, cell))),
         )
 
-    def _stages(self, cell: Cell, trial: int, first: bool) -> Iterator[Stage]:
-        """One stage: the loop goes on from the warm-up to what is measured without draining."""
-        warmup = cell.warmup * (WARMUP_ROUNDS if first else 1)
-        made = prompts.build(self.ruler, self._source(cell, trial), tokens=cell.prompt_tokens, number=cell.requests + warmup)
-        yield Stage(
-            cell.concurrency,
-            tuple(self._ask(cell, "measure", prompt) for prompt in made[: cell.requests]),
-            warmup=tuple(self._ask(cell, "warmup", prompt) for prompt in made[cell.requests :]),
-            warmup_round=cell.warmup,
-        )
-
-    def _primed_stages(self, cell: Cell, trial: int) -> Iterator[Stage]:
-        """Rounds of as many requests as there are slots: first their contexts go into the cache, then they are asked. The first
-        round is the warm-up."""
-        number = cell.concurrency + cell.requests
-        pairs = prompts.primed(self.ruler, self._source(cell, trial), depth=cell.depth, tokens=cell.pp, number=number)
-        for start in range(0, number, cell.concurrency):
-            batch = pairs[start : start + cell.concurrency]
-            prime, measure = ("prime", "measure") if start else ("warmup", "warmup")
-            yield Stage(cell.concurrency, tuple(self._ask(cell, prime, pair.prime, tokens=1) for pair in batch))
-            yield Stage(cell.concurrency, tuple(self._ask(cell, measure, pair.ask) for pair in batch))
-
-    def _source(self, cell: Cell, trial: int) -> Source:
-        return Source(prompt_class=cell.prompt_class, seed=self.plan.workload.seed, trial=trial, run=self._run_id)
-
-    def _ask(self, cell: Cell, phase: str, prompt: Prompt, tokens: int | None = None) -> Ask:
-        length = tokens or cell.tg
-        fields = self.engine.request_fields(tokens=length, salt=prompt.salt, prefix_caching=cell.prefix_caching)
+    def _ask(self, cell: Cell, phase: str, messages: Sequence[Message | Reply], salt: str, tokens: int) -> Ask:
+        fields = self.engine.request_fields(tokens=tokens, salt=salt, prefix_caching=cell.prefix_caching)
+        if not cell.exact:
+            fields = {name: value for name, value in fields.items() if name not in FORCE_LENGTH}
         sampling = self.plan.workload.sampling
-        return Ask(
-            phase, prompts.body(prompt.messages, model=self.plan.served_model, tokens=length, sampling=sampling, fields=fields)
+        body = prompts.body(
+            messages, model=self.plan.served_model, tokens=tokens, sampling=sampling, fields=prompts.merged(fields, cell.fields)
         )
+        return Ask(phase, body, asked_tokens=tokens if cell.exact else None)
 
     def count(self, records: Sequence[Record], trial: int) -> list[Record]:
         """The records with what only the tokenizer can say: the first event's tokens, and a second count of some answers.
@@ -180,7 +159,7 @@ def open_session(plan: Plan, running: Server | None, api_key: str | None, run_id
     known = engine.facts(talk.page)
     limit = known.context_limit or plan.context_limit
     work = plan.workload
-    fitting = cells.workload(work.profile_name, work.profile, seed=work.seed, context_limit=limit)
+    fitting = cells.workload(work.profile_name, work.profile, seed=work.seed, context_limit=limit, trace=work.trace)
     plan = msgspec.structs.replace(plan, context_limit=limit, workload=fitting)
     if not plan.workload.cells:
         raise EngineError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import VerifyError
-from harness.measure import metrics
+from harness.measure import goodput, metrics
 from harness.schema.result import CellResult
 from harness.store import folder
 from harness.store.folder import Stored
@@ -50,6 +50,9 @@ def _differences(stored: Stored) -> Iterator[str]:
         trials = [trial for trial in result.trials if trial.cell == cell.cell.id]
         again = metrics.cell_result(cell.cell, trials, stored.records, stopped_by=cell.stopped_by)
         yield from _cell_differences(cell, again)
+    said = {finding for finding in result.findings if finding.code in goodput.CODES}
+    if said != set(goodput.findings(result.cells)):
+        yield "what is said of the ramp of rates does not follow from its cells"
 
 
 def _cell_differences(stored: CellResult, again: CellResult) -> Iterator[str]:

@@ -39,6 +39,10 @@ Depth = Annotated[str | None, typer.Option("--depth", metavar="LIST", help="Cont
 Pp = Annotated[str | None, typer.Option("--pp", metavar="LIST", help="Prompt tokens.")]
 Tg = Annotated[str | None, typer.Option("--tg", metavar="LIST", help="Tokens to generate.")]
 Concurrency = Annotated[str | None, typer.Option("--concurrency", metavar="LIST", help="Requests in flight, such as 1,4,16.")]
+Rate = Annotated[str | None, typer.Option("--rate", metavar="LIST", help="Open loop: requests per second, such as 0.5,1,2.")]
+Seconds = Annotated[float | None, typer.Option("--seconds", help="Open loop: how long requests are sent in each trial.")]
+SloName = Annotated[str | None, typer.Option("--slo", metavar="NAME", help="Limits for goodput: see docs/recipes.md.")]
+Trace = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="Open loop: replay the requests of a JSONL file.")]
 Runs = Annotated[int | None, typer.Option(min=1, help="Trials of each cell before it may stop.")]
 Requests = Annotated[int | None, typer.Option(min=1, help="Measured requests per trial.")]
 Seed = Annotated[int, typer.Option(help="Prompts and order follow from it.")]
@@ -65,6 +69,10 @@ def bench(
     pp: Pp = None,
     tg: Tg = None,
     concurrency: Concurrency = None,
+    rate: Rate = None,
+    seconds: Seconds = None,
+    slo: SloName = None,
+    trace: Trace = None,
     runs: Runs = None,
     requests: Requests = None,
     seed: Seed = 0,
@@ -82,7 +90,25 @@ def bench(
     json: Json = False,
 ) -> None:
     """Launch a recipe's server, measure it, and store the result."""
-    order = settings.order(recipe, profile, set_, depth, pp, tg, concurrency, runs, requests, seed, url, model, api_key_env)
+    order = settings.order(
+        recipe,
+        profile,
+        set_,
+        depth,
+        pp,
+        tg,
+        concurrency,
+        rate,
+        seconds,
+        slo,
+        trace,
+        runs,
+        requests,
+        seed,
+        url,
+        model,
+        api_key_env,
+    )
     if dry_run:
         _print_plan(order.plan(), json)
         return
@@ -104,6 +130,10 @@ def plan(
     pp: Pp = None,
     tg: Tg = None,
     concurrency: Concurrency = None,
+    rate: Rate = None,
+    seconds: Seconds = None,
+    slo: SloName = None,
+    trace: Trace = None,
     runs: Runs = None,
     requests: Requests = None,
     seed: Seed = 0,
@@ -112,9 +142,10 @@ def plan(
     json: Json = False,
 ) -> None:
     """Print what a run would do: the exact command, cells, and time. Starts nothing."""
-    _print_plan(
-        settings.order(recipe, profile, set_, depth, pp, tg, concurrency, runs, requests, seed, url, model, None).plan(), json
+    order = settings.order(
+        recipe, profile, set_, depth, pp, tg, concurrency, rate, seconds, slo, trace, runs, requests, seed, url, model, None
     )
+    _print_plan(order.plan(), json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.bench import Order
     from harness.schema.machine import Machine
     from harness.schema.recipe import Recipe
+    from harness.schema.workload import TraceRow
 
 DEFAULT_RECIPE = "smollm2-135m-cpu"
 
@@ -58,6 +59,10 @@ def order(
     pp: str | None = None,
     tg: str | None = None,
     concurrency: str | None = None,
+    rate: str | None = None,
+    seconds: float | None = None,
+    slo: str | None = None,
+    trace: Path | None = None,
     runs: int | None = None,
     requests: int | None = None,
     seed: int = 0,
@@ -73,6 +78,10 @@ def order(
         pp=_numbers("--pp", pp),
         tg=_numbers("--tg", tg),
         concurrency=_numbers("--concurrency", concurrency),
+        rate=_rates(rate),
+        seconds=seconds,
+        slo=slo,
+        trace=None if trace is None else _trace(trace),
         runs=runs,
         requests=requests,
     )
@@ -98,6 +107,39 @@ def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{option} {text}: not a list of whole numbers", f"write it like {option} 1,4,16") from None
+
+
+def _rates(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--rate {text}: not a list of numbers", "write it like --rate 0.5,1,2") from None
+
+
+def _trace(path: Path) -> tuple[TraceRow, ...]:
+    import msgspec
+
+    from harness.schema.workload import TraceRow
+
+    hint = 'each line must be like {"offset_s": 1.5, "prompt_tokens": 512, "output_tokens": 128}'
+    rows = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"--trace {path}: {error.strerror}", "name a JSONL file of requests") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            row = msgspec.json.decode(line, type=TraceRow) if line.strip() else None
+        except msgspec.MsgspecError as error:
+            raise UsageError(f"{path}:{number}: {error}", hint) from None
+        if row is not None and (row.offset_s < 0 or min(row.prompt_tokens, row.output_tokens) < 1):
+            raise UsageError(f"{path}:{number}: a time before the start, or no tokens", hint)
+        rows += [row] if row is not None else []
+    if not rows:
+        raise UsageError(f"--trace {path}: it has no requests", hint)
+    return tuple(rows)
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

@@ -95,6 +95,13 @@ class Message(msgspec.Struct, frozen=True):
     content: str
 
 
+class Reply(msgspec.Struct, frozen=True):
+    """Where the server's own answer goes: see `harness.schema.job.Ask.body`."""
+
+    role: str = "assistant"
+    content: msgspec.Raw = msgspec.Raw(b"\0")
+
+
 class Prompt(msgspec.Struct, frozen=True):
     messages: tuple[Message, ...]
     salt: str
@@ -142,14 +149,14 @@ class Frame(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, start=(self.start + (word.start() if word else 1)) % len(self.corpus))
 
 
-def build(ruler: Ruler, source: Source, *, tokens: int, number: int) -> list[Prompt]:
-    """`number` prompts of one user message; with the chat template each is exactly `tokens` tokens (`usage.prompt_tokens`).
+def build(ruler: Ruler, source: Source, lengths: Sequence[int]) -> list[Prompt]:
+    """Prompts of one user message; with the chat template each has exactly so many tokens (`usage.prompt_tokens`).
 
-    Raises `RecipeError` when `tokens` is too few or the class is unknown, `EngineError` when the counter allows no such text.
+    Raises `RecipeError` when they are too few or the class is unknown, `EngineError` when the counter allows no such text.
     """
     overhead = ruler.overhead(1)
-    frames = [_frame(source, index) for index in range(number)]
-    texts = _fitted(ruler.count, frames, tokens - overhead, f"a prompt of {tokens} tokens", overhead)
+    frames = [_frame(source, index) for index in range(len(lengths))]
+    texts = _fitted(ruler.count, frames, [length - overhead for length in lengths], "a prompt", overhead)
     return [Prompt((Message("user", text),), _salt(source, index)) for index, text in enumerate(texts)]
 
 
@@ -162,14 +169,29 @@ def primed(ruler: Ruler, source: Source, *, depth: int, tokens: int, number: int
     overhead = ruler.overhead(2)
     contexts = [_frame(source, 2 * index, context=True) for index in range(number)]
     asks = [_frame(source, 2 * index + 1) for index in range(number)]
-    systems = _fitted(ruler.count, contexts, depth, f"a context of {depth} tokens", 0)
-    users = _fitted(ruler.count, asks, tokens - overhead, f"a prompt of {tokens} tokens", overhead)
+    systems = _fitted(ruler.count, contexts, [depth] * number, "a context", 0)
+    users = _fitted(ruler.count, asks, [tokens - overhead] * number, "a prompt", overhead)
     pairs = []
     for index, (system, user) in enumerate(zip(systems, users, strict=True)):
         salt, context = _salt(source, 2 * index), Message("system", system)
         prime = Prompt((context, Message("user", "Reply with OK.")), salt)
         pairs.append(Primed(prime, Prompt((context, Message("user", user)), salt)))
     return pairs
+
+
+def conversation(ruler: Ruler, source: Source, *, first: int, depth: int, tokens: int, turns: int) -> tuple[list[Message], str]:
+    """The messages that a user sends in one conversation, and its salt: a system message of `depth` tokens of context where that is
+    not 0, then `turns` of `tokens` each. With the chat template the first request is exactly `depth + tokens` tokens.
+
+    `first` numbers the conversation: others of one source have others. Raises as `build` does.
+    """
+    place = first * (turns + 1)
+    overhead = ruler.overhead(2 if depth else 1)
+    context = [_frame(source, place, context=True)] if depth else []
+    asks = [_frame(source, place + 1 + turn) for turn in range(turns)]
+    made = [Message("system", text) for text in _fitted(ruler.count, context, [depth] * len(context), "a context", 0)]
+    made += [Message("user", text) for text in _fitted(ruler.count, asks, [tokens - overhead] * turns, "a prompt", overhead)]
+    return made, _salt(source, place)
 
 
 def probes(source: Source, *, context: bool = False) -> list[Prompt]:
@@ -188,7 +210,7 @@ def probes(source: Source, *, context: bool = False) -> list[Prompt]:
     return made
 
 
-def body(messages: Sequence[Message], *, model: str, tokens: int, sampling: Sampling, fields: Mapping[str, object]) -> str:
+def body(messages: Sequence[Message | Reply], *, model: str, tokens: int, sampling: Sampling, fields: Mapping[str, object]) -> str:
     """The JSON of a streamed chat completion. `fields` are the engine's own: they replace ours, objects in them are merged."""
     made: dict[str, object] = {
         "model": model,
@@ -200,10 +222,16 @@ def body(messages: Sequence[Message], *, model: str, tokens: int, sampling: Samp
         "top_p": sampling.top_p,
         "seed": sampling.seed,
     }
-    for name, value in fields.items():
-        ours = made.get(name)
-        made[name] = {**ours, **value} if isinstance(ours, dict) and isinstance(value, Mapping) else value
-    return msgspec.json.encode(made).decode()
+    return msgspec.json.encode(merged(made, fields)).decode()
+
+
+def merged(ours: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:
+    """Request fields in which theirs replace ours; objects are merged."""
+    made = dict(ours)
+    for name, value in theirs.items():
+        before = made.get(name)
+        made[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, Mapping) else value
+    return made
 
 
 @cache
@@ -242,19 +270,24 @@ def _salt(source: Source, index: int) -> str:
     return f"{(first + index * SALT_STEP) % 10**SALT_DIGITS:0{SALT_DIGITS}d}"
 
 
-def _fitted(count: Counter, frames: Sequence[Frame], target: int, what: str, overhead: int) -> list[str]:
-    """Each frame's message with as much text as makes it `target` tokens."""
+def _fitted(count: Counter, frames: Sequence[Frame], targets: Sequence[int], what: str, overhead: int) -> list[str]:
+    """Each frame's message with as much text as makes it its target's number of tokens, besides `overhead` that the template adds."""
     if not frames:
         return []
     floor = count(frames[0].text(0))
-    if target < floor + LEAST_PASSAGE:
+    least = min(targets)
+    if least < floor + LEAST_PASSAGE:
         raise RecipeError(
-            f"{what} cannot be made: the chat template takes {overhead}, the unique beginning and the task {floor}",
+            f"{what} of {least + overhead} tokens cannot be made: the chat template takes {overhead}, the unique beginning and the "
+            f"task {floor}",
             f"ask for at least {overhead + floor + LEAST_PASSAGE} tokens",
         )
     sample = frames[0].passage(8000)
     rate = len(sample) / max(1, count(sample))
-    return [_fit(count, frame, target, floor, rate, what) for frame in frames]
+    return [
+        _fit(count, frame, target, floor, rate, f"{what} of {target + overhead} tokens")
+        for frame, target in zip(frames, targets, strict=True)
+    ]
 
 
 def _fit(count: Counter, frame: Frame, target: int, floor: int, rate: float, what: str) -> str:

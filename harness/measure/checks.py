@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from harness.measure import throughput
 from harness.measure.runs import Request, Run
 from harness.measure.stats import Estimate, mean, mser5, trend
 from harness.measure.throughput import counted_by_event, in_steady_window
@@ -21,6 +22,7 @@ EXCLUDED_LIMIT = 0.005
 LAG_FLOOR_NS = 1_000_000
 LAG_SHARE = 0.01
 TOKEN_TOLERANCE = 0.02
+RATE_TOLERANCE = 0.01
 DRIFT_LIMIT = 0.02
 DRIFT_CONFIDENCE = 0.99
 """Stricter than the intervals of figures: every cell of a grid is asked, and a false alarm costs the cell."""
@@ -39,6 +41,7 @@ MEANING = {
 def findings(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
     yield from _requests(runs)
     yield from _client(cell, runs)
+    yield from _schedule(cell, runs)
     yield from _tokens(runs)
     yield from _reads(runs)
     yield from _warm_up(cell, runs)
@@ -99,10 +102,22 @@ def _client(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
         yield Finding(code="connection_cap", severity="invalid", text=text)
 
 
+def _schedule(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
+    """In open loop the client must send what was offered; a turn that waits for the turn before it is the server's doing."""
+    if cell.concurrency is not None or cell.turns > 1:
+        return
+    for run in runs:
+        offered, sent = throughput.offered_s(run), throughput.sent_s(run)
+        if offered and sent and sent < (1 - RATE_TOLERANCE) * offered:
+            text = f"trial {run.trial.index} sent {sent:.4g} requests/s of {offered:.4g} that were due"
+            yield Finding(code="rate_missed", severity="invalid", text=text)
+            return
+
+
 def _wanted(cell: Cell, run: Run) -> int:
     """Requests that must have been in flight at once; 0 where some failed, perhaps too soon for that."""
     loop = [request.record for request in run.requests if request.record.phase != "prime"]
-    return 0 if any(record.error is not None for record in loop) else min(cell.concurrency, len(loop))
+    return 0 if any(record.error is not None for record in loop) else min(cell.concurrency or 0, len(loop))
 
 
 def _tokens(runs: Sequence[Run]) -> Iterator[Finding]:
@@ -141,7 +156,7 @@ def _reads(runs: Sequence[Run]) -> Iterator[Finding]:
 def _warm_up(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
     """The first run warms up until requests do not get faster any more, or `WARMUP_ROUNDS` are over."""
     warm = [request.record for request in runs[0].requests if request.record.phase == "warmup"] if runs else []
-    if len(warm) < WARMUP_ROUNDS * cell.warmup:
+    if len(warm) < WARMUP_ROUNDS * cell.warmup or any(record.error is not None for record in warm):
         return
     took = [record.t_end_ns - record.t_send_ns for record in sorted(warm, key=lambda record: record.t_end_ns)]
     rounds = [sum(took[start : start + cell.warmup]) for start in range(0, len(took), cell.warmup)]

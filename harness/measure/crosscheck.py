@@ -19,7 +19,8 @@ PREFIX_EXTRA_TOKENS, PREFIX_EXTRA_SHARE = 128, 0.05
 
 
 def findings(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
-    yield from _prefix(cell, runs) if cell.prefix_caching else _cache(runs)
+    if cell.turns == 1:  # turns carry what the server has seen, so hits are what they should have
+        yield from _prefix(cell, runs) if cell.prefix_caching else _cache(runs)
     yield from _counters(cell, runs)
     yield from _timings(runs)
 

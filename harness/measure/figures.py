@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from harness.measure import crosscheck, speculation, stats, throughput
+from harness.measure import crosscheck, goodput, speculation, stats, throughput
 from harness.measure.latency import Timing
 from harness.measure.runs import Request, Run, cache_share
 from harness.measure.stats import Estimate
@@ -21,13 +22,18 @@ PERCENTILES = {
     "e2e": (50, 90, 95, 99),
 }
 """Of the fields of `Timing` that are called so."""
+SCHEDULED = {"ttft_sched": (50, 90, 95, 99), "e2e_sched": (50, 90, 95, 99)}
+"""The same, for open loop."""
+CLOSED_LOOP = "closed loop: requests have no schedule"
 
 
 def estimates(cell: Cell, runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]:
     """(value with its interval, what its n counts) by the names of `metrics.METRICS`."""
     valid = [request for run in runs for request in run.valid]
     found = _by_runs(cell, runs) | _of_client(runs)
-    found |= {name: (estimate, "requests") for name, estimate in (_latencies(valid) | _lengths(runs, valid)).items()}
+    by_request = _latencies(valid, PERCENTILES) | _lengths(runs, valid) | {"slo_share": goodput.kept_share(cell.slo, runs)}
+    by_request |= _latencies(valid, SCHEDULED, None if cell.concurrency is None else CLOSED_LOOP)
+    found |= {name: (estimate, "requests") for name, estimate in by_request.items()}
     gaps = [gap / 1e6 for request in valid for gap in request.timing.gaps_ns]
     found |= {f"event_gap_p{percent}_ms": (_gap(gaps, percent), "gaps") for percent in (50, 99)}
     return found
@@ -37,10 +43,20 @@ def decode(runs: Sequence[Run]) -> Estimate:
     return _mean(runs, throughput.decode_tok_s, "decode_tok_s")
 
 
+def ttft(runs: Sequence[Run]) -> Estimate:
+    """From when requests were due."""
+    return _mean(runs, partial(_mean_ms, "ttft_sched_ns"), "ttft_ns")
+
+
 def output(cell: Cell, runs: Sequence[Run]) -> Estimate:
     steady = _mean(runs, lambda run: throughput.steady_tok_s(run, cell.concurrency))
     if steady.value is None and any(run.valid for run in runs):
-        return Estimate(reason=f"never were {cell.concurrency} requests that count in flight at once")
+        few = (
+            "fewer than two requests count"
+            if cell.concurrency is None
+            else f"never were {cell.concurrency} requests that count in flight at once"
+        )
+        return Estimate(reason=few)
     return steady
 
 
@@ -53,7 +69,7 @@ def _by_runs(cell: Cell, runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]
         "output_tok_s": output(cell, runs),
         "output_tok_s_full": _mean(runs, throughput.full_tok_s),
         "request_s": _mean(runs, throughput.requests_s),
-        "ttft_ms": _mean(runs, _mean_ttft_ms, "ttft_ns"),
+        "ttft_ms": _mean(runs, partial(_mean_ms, "ttft_ns"), "ttft_ns"),
         "acceptance_length": speculation.acceptance_length(runs),
         "acceptance_length_timings": speculation.acceptance_length_timings(runs),
         "steps_s": _steps(runs),
@@ -62,8 +78,24 @@ def _by_runs(cell: Cell, runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]
         "engine_decode_tok_s": _engine(runs, 0),
         "engine_prefill_tok_s": _engine(runs, 1),
         "in_flight": _mean(runs, throughput.mean_in_flight),
+        **_of_schedule(cell, runs),
     }
     return {name: (estimate, "runs") for name, estimate in found.items()}
+
+
+def _of_schedule(cell: Cell, runs: Sequence[Run]) -> dict[str, Estimate]:
+    found: dict[str, Estimate] = {}
+    if cell.concurrency is not None:
+        found = dict.fromkeys(("offered_s", "sent_s", "ttft_sched_ms", "e2e_sched_ms"), Estimate(reason=CLOSED_LOOP))
+    else:
+        found = {
+            "offered_s": _mean(runs, throughput.offered_s),
+            "sent_s": _mean(runs, throughput.sent_s),
+            "ttft_sched_ms": ttft(runs),
+            "e2e_sched_ms": _mean(runs, partial(_mean_ms, "e2e_sched_ns")),
+        }
+    good = _mean(runs, lambda run: goodput.goodput_s(cell, run, throughput.full_ns(run)))
+    return found | {"goodput_s": good if cell.slo else Estimate(reason=goodput.NO_SLO)}
 
 
 def _of_client(runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]:
@@ -78,10 +110,15 @@ def _of_client(runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]:
     return {name: (estimate, "runs") for name, estimate in found.items()}
 
 
-def _latencies(valid: Sequence[Request]) -> dict[str, Estimate]:
-    """Percentiles over the requests of all runs together."""
-    found = {}
-    for stem, percents in PERCENTILES.items():
+def _latencies(
+    valid: Sequence[Request], percentiles: Mapping[str, Sequence[int]], not_defined: str | None = None
+) -> dict[str, Estimate]:
+    """Percentiles over the requests of all runs together; None for the reason `not_defined` where there is one."""
+    found: dict[str, Estimate] = {}
+    for stem, percents in percentiles.items():
+        if not_defined is not None:
+            found |= {f"{stem}_p{percent}_ms": Estimate(reason=not_defined) for percent in percents}
+            continue
         values = [value / 1e6 for request in valid if (value := getattr(request.timing, f"{stem}_ns")) is not None]
         for percent in percents:
             known = stats.percentile(values, percent) if values else Estimate(reason=_why(valid, f"{stem}_ns"))
@@ -136,8 +173,8 @@ def _engine(runs: Sequence[Run], part: int) -> Estimate:
     return found if found.value is not None else Estimate(reason="the server gave no timings with its answers")
 
 
-def _mean_ttft_ms(run: Run) -> float | None:
-    known = [request.timing.ttft_ns for request in run.valid if request.timing.ttft_ns is not None]
+def _mean_ms(field: str, run: Run) -> float | None:
+    known = [value for request in run.valid if (value := getattr(request.timing, field)) is not None]
     return sum(known) / len(known) / 1e6 if known else None
 
 

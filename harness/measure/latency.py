@@ -8,7 +8,6 @@ from itertools import pairwise
 import msgspec
 
 from harness.schema.request import CONTENT, TOKEN_KINDS, Event, Record
-from harness.schema.workload import Cell
 from harness.units import NS_PER_S
 
 PROMPT_SLACK_TOKENS = 64
@@ -26,6 +25,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """From the scheduled instant: the one to use in open loop."""
     e2e_ns: int
     """To the last byte of the answer."""
+    e2e_sched_ns: int
+    """The same from the scheduled instant."""
     decode_ns: int | None = None
     """From the first token-bearing event to the last [t_last - t_any]."""
     k1: int | None = None
@@ -84,6 +85,7 @@ def timing(record: Record, *, rtt_ns: int | None = None, cached_if_unsaid: int |
         ttfr_ns=record.events[0].t_ns - send if record.events else None,
         ttft_sched_ns=None if ttft is None else ttft + send - record.t_sched_ns,
         e2e_ns=record.t_end_ns - send,
+        e2e_sched_ns=record.t_end_ns - record.t_sched_ns,
         decode_ns=decode_ns,
         k1=k1,
         tokens=tokens,
@@ -100,22 +102,21 @@ def timing(record: Record, *, rtt_ns: int | None = None, cached_if_unsaid: int |
     )
 
 
-def excluded(record: Record, timing: Timing, cell: Cell) -> str | None:
+def excluded(record: Record, timing: Timing) -> str | None:
     """Why this request does not count, as a reason code: the record's error, or `no_usage`, `wrong_length`, `finish_reason`,
     `no_tokens`, `prompt_length`. None: it counts."""
     if record.error is not None:
         return record.error
     if timing.tokens is None:
         return "no_usage"
-    if timing.tokens != cell.tg:
+    if record.asked_tokens is not None and timing.tokens != record.asked_tokens:
         return "wrong_length"
-    if record.finish_reason != "length":
+    if record.finish_reason != "length" and not (record.asked_tokens is None and record.finish_reason == "stop"):
         return "finish_reason"
     if timing.ttft_ns is None:
         return "no_tokens"
-    prompt = record.usage.prompt_tokens if record.usage else None
-    slack = max(PROMPT_SLACK_TOKENS, PROMPT_SLACK_SHARE * cell.prompt_tokens)
-    if prompt is not None and abs(prompt - cell.prompt_tokens) > slack:
+    prompt, asked = record.usage.prompt_tokens if record.usage else None, record.asked_prompt_tokens
+    if prompt is not None and asked is not None and abs(prompt - asked) > max(PROMPT_SLACK_TOKENS, PROMPT_SLACK_SHARE * asked):
         return "prompt_length"
     return None
 

@@ -60,7 +60,7 @@ def _run(cell: Cell, trial: Trial, records: Sequence[Record]) -> Run:
     requests = []
     for record in sorted(records, key=lambda record: (record.t_send_ns, record.index)):
         times = timing(record, rtt_ns=trial.client.rtt_ns, cached_if_unsaid=uncached)
-        requests.append(Request(record, times, excluded(record, times, cell)))
+        requests.append(Request(record, times, excluded(record, times)))
     return Run(trial, tuple(requests))
 
 

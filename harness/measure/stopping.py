@@ -36,8 +36,12 @@ def _enough_requests(profile: Profile, runs: Sequence[Run]) -> bool:
 
 
 def _narrow(profile: Profile, cell: Cell, runs: Sequence[Run]) -> bool:
-    """One stream is judged by its decode rate; several, or one whose decode rate is not known, by what the system puts out."""
-    estimate = figures.decode(runs) if cell.concurrency == 1 else figures.output(cell, runs)
+    """One stream is judged by its decode rate; several, or one whose decode rate is not known, by what the system puts out; an open
+    loop, which puts out what is offered, by its mean TTFT."""
+    if cell.concurrency is None:
+        estimate = figures.ttft(runs)
+    else:
+        estimate = figures.decode(runs) if cell.concurrency == 1 else figures.output(cell, runs)
     if estimate.value is None:
         estimate = figures.output(cell, runs)
     return profile.target is not None and estimate.half_width is not None and estimate.half_width <= profile.target

@@ -46,8 +46,9 @@ def full_windows(run: Run) -> list[Window]:
     return [Window(min(r.t_send_ns for r in records), max(r.t_end_ns for r in records)) for records in rounds if records]
 
 
-def steady_windows(run: Run, concurrency: int) -> list[Window]:
+def steady_windows(run: Run, concurrency: int | None) -> list[Window]:
     """From the first measured send to the moment when in-flight falls below `concurrency` for good; one window for each round.
+    In open loop (`concurrency` None) to the last send.
 
     Only requests that count are in flight here, warm-up among them since it hands over without draining: a failed request
     neither widens nor moves the window. A round in which the slots were never all busy has none.
@@ -56,7 +57,7 @@ def steady_windows(run: Run, concurrency: int) -> list[Window]:
     return [window for window in found if window is not None]
 
 
-def steady_tok_s(run: Run, concurrency: int) -> float | None:
+def steady_tok_s(run: Run, concurrency: int | None) -> float | None:
     """Tokens per second that arrived in the steady windows, from requests that count.
 
     Events are counted where they carry counts. Where they do not, the answers that ended in the windows count whole: what is cut
@@ -90,6 +91,20 @@ def requests_s(run: Run) -> float | None:
     return _rate(len(run.valid), _length_ns(full_windows(run)))
 
 
+def offered_s(run: Run) -> float | None:
+    """Measured requests per second by the schedule."""
+    return _per_second([request.record.t_sched_ns for request in run.measured])
+
+
+def sent_s(run: Run) -> float | None:
+    """Measured requests per second that were really sent."""
+    return _per_second([request.record.t_send_ns for request in run.measured])
+
+
+def full_ns(run: Run) -> int:
+    return _length_ns(full_windows(run))
+
+
 def mean_in_flight(run: Run) -> float | None:
     """The time integral of requests in flight over the full run, divided by its length: the concurrency that was achieved."""
     windows = full_windows(run)
@@ -97,7 +112,7 @@ def mean_in_flight(run: Run) -> float | None:
     return sum(_overlap_ns(request, window) for request in run.requests for window in windows) / length if length else None
 
 
-def in_steady_window(run: Run, concurrency: int) -> Sequence[Request]:
+def in_steady_window(run: Run, concurrency: int | None) -> Sequence[Request]:
     """The measured requests that count and ended in the steady windows, in the order of sending."""
     windows = steady_windows(run, concurrency)
     return [request for request in run.valid if _within(windows, request.record.t_end_ns)]
@@ -114,9 +129,12 @@ def _rounds(run: Run) -> list[list[Request]]:
     return rounds
 
 
-def _steady(requests: Sequence[Request], concurrency: int) -> Window | None:
+def _steady(requests: Sequence[Request], concurrency: int | None) -> Window | None:
     sound = [request for request in requests if request.excluded is None]
-    start = min((request.record.t_send_ns for request in sound if request.measured), default=None)
+    sends = [request.record.t_send_ns for request in sound if request.measured]
+    start = min(sends, default=None)
+    if concurrency is None:
+        return Window(min(sends), max(sends)) if len(sends) > 1 else None
     steps = sorted(step for r in sound for step in ((r.record.t_send_ns, 1), (r.record.t_end_ns, -1)))
     in_flight, end = 0, None
     for t_ns, step in steps:
@@ -124,6 +142,10 @@ def _steady(requests: Sequence[Request], concurrency: int) -> Window | None:
             end = t_ns
         in_flight += step
     return Window(start, end) if start is not None and end is not None and end > start else None
+
+
+def _per_second(instants: Sequence[int]) -> float | None:
+    return _rate(len(instants) - 1, max(instants) - min(instants)) if len(instants) > 1 else None
 
 
 def _within(windows: Sequence[Window], t_ns: int) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from itertools import product
+from pathlib import Path
 
 import msgspec
 
-from harness.errors import RecipeError, UsageError
+from harness.errors import RecipeError, UsageError, did_you_mean
+from harness.recipe.document import Document
 from harness.schema.plan import TimeEstimate
 from harness.schema.recipe import Recipe
-from harness.schema.workload import PERCENTILE_FLOORS, Cell, Profile, Sampling, Skipped, Workload, cell_id
+from harness.schema.workload import PERCENTILE_FLOORS, Cell, Profile, Sampling, Skipped, Slo, TraceRow, Workload
 
 SHORTEST_PROMPT = 32
 """Tokens below which the chat template and what makes a prompt unique leave no room for a text."""
@@ -21,6 +24,10 @@ ASSUMED_PREFILL_TOK_S = 1000.0
 ASSUMED_START_S = {"docker": 300.0, "process": 90.0}
 
 
+WARMUP_S = 5.0
+"""Of an open loop's schedule, for a round of warm-up."""
+
+
 class GridOverrides(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says instead of the profile; None: as the profile has it."""
 
@@ -28,58 +35,75 @@ class GridOverrides(msgspec.Struct, frozen=True, kw_only=True):
     pp: tuple[int, ...] | None = None
     tg: tuple[int, ...] | None = None
     concurrency: tuple[int, ...] | None = None
+    rate: tuple[float, ...] | None = None
+    seconds: float | None = None
     runs: int | None = None
     requests: int | None = None
+    slo: str | None = None
+    trace: tuple[TraceRow, ...] | None = None
 
 
 def override(profile: Profile, grid: GridOverrides) -> Profile:
-    """The profile with the command line's lists. A fixed schedule belongs to its own grid and falls away with it."""
+    """The profile with the command line's values. A fixed schedule belongs to its own grid and falls away with it, a rate with a
+    concurrency and the reverse."""
     changes = {name: value for name, value in msgspec.structs.asdict(grid).items() if value is not None}
+    trace = changes.pop("trace", None)
     for name, value in changes.items():
+        if name == "slo":
+            continue
         least = 0 if name == "depth" else 1
-        if value == () or min(value if isinstance(value, tuple) else (value,)) < least:
+        low = min(value, default=0) if isinstance(value, tuple) else value
+        if name in ("rate", "seconds"):
+            if not 0 < low < math.inf:
+                raise UsageError(f"--{name}: needs numbers above 0", f"write it like --{name} 2.5")
+        elif value == () or low < least:
             raise UsageError(f"--{name}: needs numbers of at least {least}", f"write it like --{name} {max(least, 1)}")
     if "runs" in changes:
         changes["max_runs"] = max(grid.runs or 1, profile.max_runs) if profile.target is not None else grid.runs
     if "requests" in changes:
         changes["requests_per_slot"] = None
-    if {"depth", "concurrency"} & changes.keys():
+    if {"depth", "concurrency", "rate"} & changes.keys():
         changes["schedule"] = None
+    if "concurrency" in changes:
+        changes |= {"rate": (), "arrivals": Profile().arrivals, "until_slo": False} | changes
+    if {"pp", "tg"} & changes.keys():
+        changes["mix"] = ()
+    if trace is not None:
+        changes |= {"arrivals": "trace", "rate": (), "mix": (), "turns": 1, "depth": (0,)}
     return msgspec.structs.replace(profile, **changes)
 
 
-def workload(name: str, profile: Profile, *, seed: int, context_limit: int | None) -> Workload:
+def workload(
+    name: str, profile: Profile, *, seed: int, context_limit: int | None, trace: tuple[TraceRow, ...] = ()
+) -> Workload:
     """Raises `RecipeError` for a grid that cannot be measured as it is meant."""
+    if profile.arrivals == "trace" and not trace:
+        raise RecipeError(f"profile {name} replays a trace, and none is given", "name a file of requests: --trace FILE")
     cells, skipped = [], []
-    for depth, pp, tg, concurrency in _points(name, profile):
-        if pp < SHORTEST_PROMPT:
+    for cell in _trace_cells(profile, trace) if trace else _cells(name, profile):
+        if cell.pp < SHORTEST_PROMPT and not trace:
             raise RecipeError(
-                f"profile {name}: pp {pp} is shorter than {SHORTEST_PROMPT} tokens",
+                f"profile {name}: pp {cell.pp} is shorter than {SHORTEST_PROMPT} tokens",
                 f"use --pp {SHORTEST_PROMPT} or more: a chat template and a unique beginning need that much",
             )
-        cell = Cell(
-            id=cell_id(depth, pp, tg, concurrency),
-            depth=depth,
-            pp=pp,
-            tg=tg,
-            concurrency=concurrency,
-            prompt_class=profile.prompt_class,
-            prefix_caching=profile.prefix_caching,
-            requests=requests(profile, concurrency),
-            warmup=max(2, concurrency),
-        )
         if context_limit is not None and cell.context_tokens > context_limit:
             skipped.append(Skipped(cell, f"needs {cell.context_tokens} tokens of context, the server has {context_limit}"))
         else:
             cells.append(cell)
     return Workload(
-        profile_name=name, profile=profile, cells=tuple(cells), skipped=tuple(skipped), seed=seed, sampling=Sampling(seed=seed)
+        profile_name=name,
+        profile=profile,
+        cells=tuple(cells),
+        skipped=tuple(skipped),
+        seed=seed,
+        sampling=Sampling(seed=seed),
+        trace=trace,
     )
 
 
 def requests(profile: Profile, concurrency: int) -> int:
-    """Measured requests per trial: what the profile says, else what its percentile needs over its runs, at least two per
-    slot."""
+    """Measured requests per trial of a closed loop: what the profile says, else what its percentile needs over its runs, at least two
+    per slot."""
     if profile.requests is not None:
         return profile.requests
     if profile.requests_per_slot is not None:
@@ -87,20 +111,96 @@ def requests(profile: Profile, concurrency: int) -> int:
     return max(math.ceil(PERCENTILE_FLOORS[profile.percentile] / profile.runs), 2 * concurrency)
 
 
-def _points(name: str, profile: Profile) -> list[tuple[int, int, int, int]]:
-    """depth × pp × tg × concurrency, each point once, in the profile's order or its schedule's."""
-    outer = dict.fromkeys(product(profile.depth, profile.concurrency))
+def _cells(name: str, profile: Profile) -> Iterator[Cell]:
+    """Every point of the grid with every variant."""
+    for variant, fields in (profile.variants or {"": {}}).items():
+        for depth, pp, tg, load in _points(name, profile):
+            shape = f"{f'mix{len(profile.mix)}' if profile.mix else f'pp{pp}-tg{tg}'}{f'x{profile.turns}' if profile.turns > 1 else ''}"
+            cell = Cell(
+                id=f"d{depth}-{shape}-{'r' if profile.rate else 'c'}{load:g}{f'-{variant}' if variant else ''}",
+                depth=depth,
+                pp=max((shape.pp for shape in profile.mix), default=pp),
+                tg=max((shape.tg for shape in profile.mix), default=tg),
+                concurrency=None if profile.rate else int(load),
+                prompt_class=profile.prompt_class,
+                prefix_caching=profile.prefix_caching or profile.turns > 1,
+                requests=requests(profile, int(load)),
+                warmup=max(2, int(load)),
+                turns=profile.turns,
+                mix=profile.mix,
+                variant=variant,
+                fields=fields,
+                exact=profile.exact,
+                slo=slo(name, profile.slo),
+            )
+            yield cell if not profile.rate else _open(cell, profile, load)
+
+
+def _open(cell: Cell, profile: Profile, rate: float) -> Cell:
+    return msgspec.structs.replace(
+        cell,
+        rate=rate,
+        arrivals=profile.arrivals,
+        burstiness=profile.burstiness,
+        sessions=profile.sessions,
+        requests=profile.requests or max(2, round(rate * profile.seconds)),
+        warmup=max(2, math.ceil(rate * WARMUP_S)),
+    )
+
+
+def _trace_cells(profile: Profile, trace: Sequence[TraceRow]) -> Iterator[Cell]:
+    """One cell: the trace as it is."""
+    yield Cell(
+        id=f"trace-{len(trace)}",
+        depth=0,
+        pp=max(row.prompt_tokens for row in trace),
+        tg=max(row.output_tokens for row in trace),
+        concurrency=None,
+        prompt_class=profile.prompt_class,
+        prefix_caching=False,
+        requests=len(trace),
+        warmup=2,
+        arrivals="trace",
+        exact=profile.exact,
+        slo=slo("trace", profile.slo),
+    )
+
+
+def slo(name: str, said: str | Slo | None) -> Slo | None:
+    """Raises `RecipeError` for a preset that does not exist."""
+    if said is None or isinstance(said, Slo):
+        return said
+    known = slos()
+    if said not in known:
+        near = did_you_mean(said, list(known))
+        hint = f"did you mean '{near}'?" if near else f"choose one of {', '.join(known)}"
+        raise RecipeError(f"profile {name}: no SLO is called '{said}'", hint)
+    return known[said]
+
+
+@cache
+def slos() -> dict[str, Slo]:
+    """The presets, from `slos.yaml` beside this file."""
+    path = Path(__file__).with_name("slos.yaml")
+    return msgspec.convert(Document(path.read_text(encoding="utf-8"), str(path)).value, dict[str, Slo])
+
+
+def _points(name: str, profile: Profile) -> list[tuple[int, int, int, float]]:
+    """depth × pp × tg × concurrency or rate, each point once, in the profile's order or its schedule's."""
+    loads: Sequence[float] = sorted(profile.rate) or profile.concurrency
     if profile.schedule is not None:
+        outer = dict.fromkeys(product(profile.depth, loads))
         if odd := set(profile.schedule) ^ set(outer):
-            depth, concurrency = min(odd)
+            depth, load = min(odd)
             raise RecipeError(
-                f"profile {name}: depth {depth} at concurrency {concurrency} is only in one of schedule and grid",
+                f"profile {name}: depth {depth} at concurrency {load} is only in one of schedule and grid",
                 "name the same points in both, or leave the schedule out",
             )
         return [
             (depth, pp, tg, c) for depth, c in dict.fromkeys(profile.schedule) for pp, tg in product(profile.pp, profile.tg)
         ]
-    return list(dict.fromkeys(product(profile.depth, profile.pp, profile.tg, profile.concurrency)))
+    shapes = [(0, 0)] if profile.mix else list(product(profile.pp, profile.tg))
+    return [(depth, pp, tg, load) for depth, (pp, tg), load in dict.fromkeys(product(profile.depth, shapes, loads))]
 
 
 def estimate(recipe: Recipe, work: Workload, executor: str | None) -> TimeEstimate:
@@ -108,8 +208,8 @@ def estimate(recipe: Recipe, work: Workload, executor: str | None) -> TimeEstima
 
     time(N) = N · prompt / prefill + ceil(N / c) · tg / (decode / √c),  c = concurrency:
 
-    prefill is shared, and batching is taken to win √c, between no gain (1) and free (c). A cell lasts at least its
-    `min_seconds`.
+    prefill is shared, and batching is taken to win √c, between no gain (1) and free (c). In open loop time(N) is the schedule's and one
+    request's more. A cell lasts at least its `min_seconds`.
     """
     decode, source = _decode(recipe)
     expect = recipe.harness.expect
@@ -118,7 +218,7 @@ def estimate(recipe: Recipe, work: Workload, executor: str | None) -> TimeEstima
     profile = work.profile
     total = start
     for cell in work.cells:
-        time = partial(_seconds, cell, prefill, decode)
+        time = partial(_seconds, cell, work, prefill, decode)
         total += max(profile.runs * time(cell.requests + cell.warmup) + time(cell.warmup), profile.min_seconds)
     basis = f"start {start:g} s, decode {decode:g} tok/s ({source}), prefill {prefill:g} tok/s"
     basis += "" if expect.prefill_tok_s else " (assumed)"
@@ -127,8 +227,13 @@ def estimate(recipe: Recipe, work: Workload, executor: str | None) -> TimeEstima
     return TimeEstimate(seconds=round(total, 1), basis=basis)
 
 
-def _seconds(cell: Cell, prefill: float, decode: float, count: int) -> float:
+def _seconds(cell: Cell, work: Workload, prefill: float, decode: float, count: int) -> float:
     """For `count` requests of a cell at these speeds in tokens per second."""
+    one = cell.prompt_tokens / prefill + cell.tg / decode
+    if cell.arrivals == "trace":
+        return max(row.offset_s for row in work.trace) - min(row.offset_s for row in work.trace) + one
+    if cell.concurrency is None:
+        return count / (cell.rate or 1.0) + one
     rounds = math.ceil(count / cell.concurrency)
     return count * cell.prompt_tokens / prefill + rounds * cell.tg * math.sqrt(cell.concurrency) / decode
 

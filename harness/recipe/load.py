@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from harness.errors import RecipeError, did_you_mean
 from harness.recipe import dialects
 from harness.recipe.document import MAX_BYTES, Document, Where
 from harness.schema.recipe import Expect, HarnessBlock, Published, Recipe
-from harness.schema.workload import PERCENTILE_FLOORS, Profile
+from harness.schema.workload import ARRIVALS, PERCENTILE_FLOORS, Profile
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -106,33 +107,51 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "recipe"
 
 
+LONGEST = 10_000_000
+"""Tokens: more than any context."""
+_POSITIVE = ("max_seconds", "seconds", "burstiness", "target")
+
+
 def profile(document: Document, where: Where, data: object) -> Profile:
     """A profile from YAML. Raises `RecipeError` with its line."""
     found = _typed(document, where, data, Profile)
+
+    def wrong(name: str, message: str, hint: str) -> RecipeError:
+        return document.error((*where, name), message, hint)
+
     for name, least in (("depth", 0), ("pp", 1), ("tg", 1), ("concurrency", 1)):
         values = getattr(found, name)
-        if not values or min(values) < least:
-            raise document.error(
-                (*where, name),
-                f"{name} {list(values)}: needs numbers of at least {least}",
-                f"write it like {name}: [{max(least, 1)}]",
+        if not values or min(values) < least or max(values) > LONGEST:
+            raise wrong(
+                name, f"{name} {list(values)}: needs numbers of at least {least}", f"write it like {name}: [{max(least, 1)}]"
             )
+    if any(not 0 < rate < math.inf for rate in found.rate):
+        raise wrong("rate", f"rate {list(found.rate)}: needs requests per second above 0", "write it like rate: [0.5, 2]")
     if found.percentile not in PERCENTILE_FLOORS:
         known = ", ".join(str(p) for p in PERCENTILE_FLOORS if p == int(p))
-        raise document.error(
-            (*where, "percentile"), f"percentile {found.percentile} is not one that is measured", f"choose one of {known}"
-        )
-    if found.prompt_class not in ("prose", "code"):
-        raise document.error(
-            (*where, "prompt_class"), f"prompt_class '{found.prompt_class}' does not exist", "choose prose or code"
-        )
-    for name in ("runs", "requests", "requests_per_slot"):
-        if (getattr(found, name) or 1) < 1 or getattr(found, name) == 0:
-            raise document.error((*where, name), f"{name} must be at least 1", "mend that line")
+        raise wrong("percentile", f"percentile {found.percentile} is not one that is measured", f"choose one of {known}")
+    for name, known_values in (("prompt_class", ("prose", "code")), ("arrivals", ARRIVALS)):
+        if getattr(found, name) not in known_values:
+            raise wrong(name, f"{name} '{getattr(found, name)}' does not exist", f"choose one of {', '.join(known_values)}")
+    for name in ("runs", "requests", "requests_per_slot", "turns", "sessions"):
+        value = getattr(found, name)
+        if value is not None and value < 1:
+            raise wrong(name, f"{name} must be at least 1", "mend that line")
+    for name in _POSITIVE:
+        value = getattr(found, name)
+        if value is not None and not 0 < value < math.inf:
+            raise wrong(name, f"{name} must be above 0", "mend that line")
+    if not 0 <= found.min_seconds < math.inf:
+        raise wrong("min_seconds", "min_seconds must be 0 or more", "mend that line")
     if found.max_runs < found.runs:
         key = "max_runs" if (*where, "max_runs") in document.lines else "runs"
-        hint = "raise max_runs, or lower runs"
-        raise document.error((*where, key), f"max_runs {found.max_runs} is less than runs {found.runs}", hint)
+        raise wrong(key, f"max_runs {found.max_runs} is less than runs {found.runs}", "raise max_runs, or lower runs")
+    if any(not min(shape.pp, shape.tg, shape.weight) > 0 or max(shape.pp, shape.tg) > LONGEST for shape in found.mix):
+        raise wrong("mix", "pp, tg and weight of a mixture must be above 0", "mend that line")
+    if found.until_slo and not (found.rate and found.slo):
+        raise wrong("until_slo", "until_slo needs rates and an SLO", "add rate: [1, 2, 4] and slo: a preset or limits")
+    if found.sessions > 1 and found.turns == 1:
+        raise wrong("sessions", "sessions only mean something with turns", "add turns: 10, or leave sessions out")
     return found
 
 

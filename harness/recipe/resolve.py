@@ -69,7 +69,13 @@ def resolve(
     engine = _engine(changed, url)
     profile_name, chosen = _profile(changed, profile)
     server = _running(changed, machine, engine, url) if url else _launched(applied, machine, engine, overrides.keys())
-    work = cells.workload(profile_name, cells.override(chosen, grid), seed=seed, context_limit=server.context_limit)
+    work = cells.workload(
+        profile_name,
+        cells.override(chosen, grid),
+        seed=seed,
+        context_limit=server.context_limit,
+        trace=grid.trace or (),
+    )
     return Plan(
         recipe_name=changed.name,
         recipe_path=changed.path,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.report import text
 from harness.schema.plan import Plan
+from harness.schema.workload import Cell
 
 
 def render(plan: Plan, *, width: int, color: bool) -> str:
@@ -32,13 +33,8 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
         if plan.requires:
             yield f"Needs\n  {', '.join(plan.requires)}"
     repeats = f"{work.profile.runs}" if work.profile.target is None else f"{work.profile.runs} to {work.profile.max_runs}"
-    rows = [
-        [str(c.depth) if c.depth else "", str(c.pp), str(c.tg), str(c.concurrency), f"{c.warmup} + {c.requests}", repeats]
-        for c in work.cells
-    ]
-    columns: list[text.Column] = [
-        (name, "right") for name in ("depth", "pp", "tg", "concurrency", "warm-up + requests", "runs")
-    ]
+    rows = [[str(c.depth) if c.depth else "", *_lengths(c), c.load, f"{c.warmup} + {c.requests}", repeats] for c in work.cells]
+    columns: list[text.Column] = [(name, "right") for name in ("depth", "pp", "tg", "load", "warm-up + requests", "runs")]
     yield f"Cells, profile {work.profile_name}, seed {work.seed}\n" + text.table(columns, rows, width=width, color=color)
     if work.skipped:
         yield "Not measured\n" + "\n".join(
@@ -49,6 +45,14 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
     yield "Time\n" + text.wrapped(
         f"about {text.duration(plan.estimate.seconds)} ({plan.estimate.basis})", width=width, indent="  "
     )
+
+
+def _lengths(cell: Cell) -> tuple[str, str]:
+    """Of a mixture, the kinds with their share."""
+    if not cell.mix:
+        return (f"{cell.pp} × {cell.turns} turns" if cell.turns > 1 else str(cell.pp)), str(cell.tg)
+    whole = sum(shape.weight for shape in cell.mix)
+    return "\n".join(f"{shape.weight / whole:.0%} {shape.pp}" for shape in cell.mix), "\n".join(str(s.tg) for s in cell.mix)
 
 
 def _value(value: str) -> str:

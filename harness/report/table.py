@@ -26,11 +26,18 @@ COLUMNS = (
     ("prefill tok/s", "prefill_tok_s"),
     ("output tok/s", "output_tok_s"),
     ("accept. length", "acceptance_length"),
+    ("call p50 ms", "e2e_sched_p50_ms"),
+    ("call p90 ms", "e2e_sched_p90_ms"),
+    ("call p99 ms", "e2e_sched_p99_ms"),
+    ("SLO share", "slo_share"),
+    ("goodput req/s", "goodput_s"),
 )
 """(header, name in `harness.measure.metrics.METRICS`)."""
+IN_OPEN_LOOP = {"ttft_p50_ms": "ttft_sched_p50_ms", "ttft_p90_ms": "ttft_sched_p90_ms", "ttft_p99_ms": "ttft_sched_p99_ms"}
+"""What stands in a column for an open loop instead: times count from when a request was due."""
 
-OPTIONAL = {"acceptance_length"}
-"""Not remarked upon where it has no value: the engine does not speculate then."""
+OPTIONAL = {"acceptance_length", "e2e_sched_p50_ms", "e2e_sched_p90_ms", "e2e_sched_p99_ms", "slo_share", "goodput_s"}
+"""Not remarked upon where they have no value: the engine does not speculate then, the loop is closed, or no SLO was set."""
 
 SEVERITIES = ("invalid", "unsteady", "warning", "note")
 
@@ -38,6 +45,7 @@ LEGEND = (
     "decode: one stream's tokens per second after its first event. TTFT: from the send to the first token. TPOT: per output token. "
     "output: all streams together. ±: 95 % interval of a mean. docs/metrics.md explains each."
 )
+LEGEND_OPEN = "At a rate, TTFT and the whole call count from when a request was due; goodput is of requests that kept the SLO."
 
 
 def render(result: Result, *, path: Path, width: int, color: bool) -> str:
@@ -46,6 +54,8 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
     parts += [_block(head, lines, width) for head, lines in _remarks(result)]
     parts.append("\n".join(text.wrapped(fact, width=width) for fact in _facts(result, path)))
     parts.append(text.wrapped(LEGEND, width=width))
+    if any(cell.cell.concurrency is None for cell in result.cells):
+        parts[-1] += "\n" + text.wrapped(LEGEND_OPEN, width=width)
     return "\n\n".join(parts)
 
 
@@ -85,17 +95,23 @@ def _groups(widths: Sequence[int], width: int) -> list[list[int]]:
 
 
 def shape(cell: CellResult) -> str:
-    """`pp128 tg128 c4`, with the depth where there is one."""
+    """`pp128 tg128 c4`, with depth, turns and variant where there are such."""
     what = cell.cell
-    return f"{f'd{what.depth} ' if what.depth else ''}pp{what.pp} tg{what.tg} c{what.concurrency}"
+    lengths = f"mix of {len(what.mix)}" if what.mix else f"pp{what.pp} tg{what.tg}" if what.arrivals != "trace" else ""
+    turns = f"{what.turns} turns" if what.turns > 1 else ""
+    return " ".join(filter(None, (f"d{what.depth}" if what.depth else "", lengths, turns, what.load, what.variant)))
 
 
 def _figure(cell: CellResult, name: str) -> str:
     """Only `needs k more` is short enough for a table; other reasons are among the remarks."""
-    found = cell.figures.get(name)
+    found = _of(cell, name)
     if found is not None and found.value is None and not _needs_more(found):
         return MISSING
     return text.figure(found)
+
+
+def _of(cell: CellResult, name: str) -> Figure | None:
+    return cell.figures.get(IN_OPEN_LOOP.get(name, name) if cell.cell.concurrency is None else name)
 
 
 def _needs_more(figure: Figure) -> bool:
@@ -138,7 +154,7 @@ def _unknown(cell: CellResult) -> list[str]:
     """Why a figure of the table has no value; the same reason once."""
     why: dict[str, list[str]] = {}
     for header, name in COLUMNS:
-        found = cell.figures.get(name)
+        found = _of(cell, name)
         if found is not None and found.value is None and name not in OPTIONAL and not _needs_more(found):
             why.setdefault(found.reason or "it does not say why", []).append(header)
     return [f"not known: {', '.join(headers)}: {reason}" for reason, headers in why.items()]

@@ -69,7 +69,7 @@ COUNTERS: dict[str, Counter] = {"words": words, "quarters": quarters, "pieces": 
 @given(tokens=st.integers(90, 3000), seed=st.integers(0, 2**32))
 def test_exact_with_any_tokenizer(name: str, prompt_class: str, tokens: int, seed: int) -> None:
     count = COUNTERS[name]
-    for prompt in build(ruler(count), source(prompt_class, seed=seed), tokens=tokens, number=2):
+    for prompt in build(ruler(count), source(prompt_class, seed=seed), [tokens] * 2):
         assert count(prompt.messages[0].content) + 5 == tokens
 
 
@@ -77,7 +77,7 @@ def test_exact_with_any_tokenizer(name: str, prompt_class: str, tokens: int, see
 @settings(max_examples=30, deadline=None)
 @given(tokens=st.integers(120, 900), seed=st.integers(0, 2**32))
 def test_exact_where_more_text_can_be_fewer_tokens(count: Counter, tokens: int, seed: int) -> None:
-    [prompt] = build(ruler(count), source(seed=seed), tokens=tokens, number=1)
+    [prompt] = build(ruler(count), source(seed=seed), [tokens] * 1)
     assert count(prompt.messages[0].content) + 5 == tokens
 
 
@@ -101,19 +101,19 @@ def test_merges_at_the_edges_of_the_template_are_alike_in_all_prompts(template: 
 
     for prompt_class in KINDS:
         measured = [Measured(prompt.texts, usage(prompt)) for prompt in probes(source(prompt_class, trial=-1))]
-        made = build(exact(count, measured), source(prompt_class), tokens=300, number=20)
+        made = build(exact(count, measured), source(prompt_class), [300] * 20)
         assert {usage(prompt) for prompt in made} == {300}
 
 
 def test_the_same_source_gives_the_same_bytes_in_another_process() -> None:
     def digest() -> str:
-        made = build(ruler(quarters), source("code"), tokens=300, number=5)
+        made = build(ruler(quarters), source("code"), [300] * 5)
         return hashlib.sha256(msgspec.json.encode(made)).hexdigest()
 
     program = (
         "import hashlib, msgspec\nfrom harness.load.prompts import *\nfrom harness.load.tokens import Ruler\n"
         "ruler = Ruler(count=lambda text: -(-len(text) // 4), exact=True, overheads={1: 5})\n"
-        "made = build(ruler, Source(prompt_class='code', seed=7, trial=0, run='a'), tokens=300, number=5)\n"
+        "made = build(ruler, Source(prompt_class='code', seed=7, trial=0, run='a'), [300] * 5)\n"
         "print(hashlib.sha256(msgspec.json.encode(made)).hexdigest())\n"
     )
     other = subprocess.run(
@@ -123,8 +123,8 @@ def test_the_same_source_gives_the_same_bytes_in_another_process() -> None:
 
 
 def test_no_two_prompts_share_more_than_a_digit_or_so() -> None:
-    made = build(ruler(quarters), source(), tokens=100, number=2000)
-    other_run = build(ruler(quarters), source(run="b"), tokens=100, number=2000)
+    made = build(ruler(quarters), source(), [100] * 2000)
+    other_run = build(ruler(quarters), source(run="b"), [100] * 2000)
     assert len({prompt.texts[0][:9] for prompt in made + other_run}) == 4000  # `#` and eight digits
     assert len({prompt.salt for prompt in made}) == 2000
     firsts = [prompt.texts[0][1] for prompt in made[:10]]
@@ -133,7 +133,7 @@ def test_no_two_prompts_share_more_than_a_digit_or_so() -> None:
 
 def test_another_run_reads_the_same_passages_and_another_trial_others() -> None:
     def passages(chosen: Source) -> list[str]:
-        return [prompt.texts[0][11:200] for prompt in build(ruler(quarters), chosen, tokens=200, number=50)]
+        return [prompt.texts[0][11:200] for prompt in build(ruler(quarters), chosen, [200] * 50)]
 
     first = passages(source())
     assert passages(source(run="b")) == first
@@ -144,7 +144,7 @@ def test_another_run_reads_the_same_passages_and_another_trial_others() -> None:
 
 def test_a_prompt_is_a_passage_of_the_corpus_between_salt_and_task() -> None:
     for prompt_class, kind in KINDS.items():
-        for prompt in build(ruler(pieces), source(prompt_class), tokens=500, number=20):
+        for prompt in build(ruler(pieces), source(prompt_class), [500] * 20):
             text = prompt.texts[0]
             assert text.startswith(f"#{prompt.salt}\n\n{kind.opening}")
             assert text.endswith(f"{kind.closing}\n\n{kind.task}")
@@ -155,19 +155,19 @@ def test_a_prompt_is_a_passage_of_the_corpus_between_salt_and_task() -> None:
 
 def test_passages_longer_than_the_corpus_wrap_round() -> None:
     tokens = len(corpus("prose")) // 4 + 50_000
-    [prompt] = build(ruler(quarters), source(), tokens=tokens, number=1)
+    [prompt] = build(ruler(quarters), source(), [tokens] * 1)
     assert quarters(prompt.texts[0]) + 5 == tokens
 
 
 @pytest.mark.parametrize("count", [pieces, words, quarters])
 def test_too_short_names_the_least_length_and_that_can_be_made(count: Counter) -> None:
     with pytest.raises(RecipeError, match="the chat template takes 5, ") as caught:
-        build(ruler(count), source(), tokens=9, number=1)
+        build(ruler(count), source(), [9] * 1)
     least = int(re.findall(r"\d+", caught.value.hint)[0])
-    [prompt] = build(ruler(count), source(), tokens=least, number=1)
+    [prompt] = build(ruler(count), source(), [least] * 1)
     assert count(prompt.texts[0]) + 5 == least
     with pytest.raises(RecipeError, match=f"a prompt of {least - 1} tokens"):
-        build(ruler(count), source(), tokens=least - 1, number=1)
+        build(ruler(count), source(), [least - 1] * 1)
     with pytest.raises(RecipeError, match="a context of 7 tokens"):
         primed(ruler(count), source(), depth=7, tokens=200, number=1)
 
@@ -175,7 +175,7 @@ def test_too_short_names_the_least_length_and_that_can_be_made(count: Counter) -
 @pytest.mark.parametrize("count", [lambda text: 7, lambda text: 2 * words(text), lambda text: hash(text) % 50])
 def test_a_nonsensical_counter_ends_in_an_error(count: Callable[[str], int]) -> None:
     with pytest.raises(EngineError, match="a prompt of 1006 tokens cannot be made") as caught:
-        build(ruler(count), source(), tokens=1006, number=1)
+        build(ruler(count), source(), [1006] * 1)
     assert "/tokenize" in caught.value.hint
 
 
@@ -189,18 +189,18 @@ def test_few_counts_are_needed() -> None:
 
     for prompt_class in KINDS:
         for tokens in (128, 512, 2048, 20_000):
-            build(ruler(counted), source(prompt_class), tokens=tokens, number=20)
+            build(ruler(counted), source(prompt_class), [tokens] * 20)
     assert calls / 160 <= 4.0  # always the same number: 3.91 when this was written
 
 
 def test_unknown_class() -> None:
     with pytest.raises(RecipeError, match="there is no prompt class 'proes'") as caught:
-        build(ruler(words), source("proes"), tokens=100, number=1)
+        build(ruler(words), source("proes"), [100] * 1)
     assert "'prose'" in caught.value.hint
 
 
 def test_none_asked_is_none_made() -> None:
-    assert build(ruler(words), source(), tokens=100, number=0) == []
+    assert build(ruler(words), source(), [100] * 0) == []
 
 
 def test_body_merges_the_engines_fields() -> None:
@@ -285,13 +285,13 @@ def measure(served: Served) -> Ruler:
 
 @pytest.mark.parametrize(("prompt_class", "tokens"), [*((k, n) for k in KINDS for n in (64, 256, 1000)), ("code", 2048)])
 def test_a_real_server_counts_what_was_asked(served: Served, measure: Ruler, prompt_class: str, tokens: int) -> None:
-    made = build(measure, source(prompt_class), tokens=tokens, number=10)
+    made = build(measure, source(prompt_class), [tokens] * 10)
     assert {served.count(prompt.texts[0]) for prompt in made} == {tokens - measure.overhead(1)}
     assert [served.usage(prompt)[0] for prompt in made[: max(1, 500 // tokens)]] == [tokens] * max(1, 500 // tokens)
 
 
 def test_a_real_prefix_cache_serves_the_context_and_nothing_else(served: Served, measure: Ruler) -> None:
-    for prompt in build(measure, source(trial=2), tokens=100, number=3):
+    for prompt in build(measure, source(trial=2), [100] * 3):
         told, cached = served.usage(prompt, prefix_caching=True)
         assert told == 100
         assert cached <= measure.overhead(1) + 2

@@ -39,6 +39,7 @@ def stream(
     index: int = 0,
     phase: str = "measure",
     tokens: int | None = TG,
+    asked: int | None = TG,
     prompt: int | None = PP,
     cached: int | None = 0,
     source: str = "token_ids",
@@ -50,6 +51,8 @@ def stream(
         index=index,
         phase=phase,
         slot=slot,
+        asked_tokens=asked,
+        asked_prompt_tokens=PP,
         t_sched_ns=ns(send),
         t_send_ns=ns(send),
         t_end_ns=ns(send + (last + 1 if end is None else end)),
@@ -63,11 +66,18 @@ def stream(
 
 
 def even(
-    send: float, *, ttft: float = 100.0, step: float = 10.0, index: int = 0, phase: str = "measure", tg: int = TG
+    send: float,
+    *,
+    ttft: float = 100.0,
+    step: float = 10.0,
+    index: int = 0,
+    phase: str = "measure",
+    tg: int = TG,
+    asked: int | None = None,
 ) -> Record:
     """One token per event at an even pace; the answer ends with its last token."""
     arrivals = [(ttft / 2, ROLE, None), *((ttft + k * step, CONTENT, 1) for k in range(tg))]
-    return stream(*arrivals, send=send, end=ttft + (tg - 1) * step, index=index, phase=phase, tokens=tg)
+    return stream(*arrivals, send=send, end=ttft + (tg - 1) * step, index=index, phase=phase, tokens=tg, asked=asked or tg)
 
 
 def speculative(send: float = 1000.0, index: int = 0) -> Record:

@@ -64,7 +64,7 @@ def test_error_rate_limit_is_half_a_percent() -> None:
 
 
 def test_wrong_length_is_named_like_an_error() -> None:
-    short = even(900, tg=7, index=9)
+    short = even(900, tg=7, asked=8, index=9)
     result = found([[*back_to_back(5), short]])
     assert severity(result, "wrong_length") == "invalid"
     assert "no_valid_requests" not in result
@@ -113,7 +113,7 @@ def test_clock_step_matters_for_kernel_stamps() -> None:
 
 def cached(tokens: int | None, prompt: int = 512) -> list[list[Record]]:
     usage = Usage(prompt_tokens=prompt, completion_tokens=8, cached_tokens=tokens)
-    return [[msgspec.structs.replace(record, usage=usage) for record in run] for run in CLEAN]
+    return [[msgspec.structs.replace(record, usage=usage, asked_prompt_tokens=prompt) for record in run] for run in CLEAN]
 
 
 def test_cache_hits_by_usage() -> None:

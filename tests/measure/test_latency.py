@@ -7,7 +7,7 @@ import pytest
 
 from harness.measure.latency import excluded, timing
 from harness.schema.request import CONTENT, OTHER, REASONING, ROLE, TOOL, Record, Usage
-from tests.measure.streams import MS, PP, TG, cell, even, failed, speculative, stream
+from tests.measure.streams import MS, PP, TG, even, failed, speculative, stream
 
 
 def test_speculative_stream() -> None:
@@ -157,7 +157,7 @@ def test_open_loop_counts_from_the_schedule() -> None:
 
 
 def reason(record: Record) -> str | None:
-    return excluded(record, timing(record), cell())
+    return excluded(record, timing(record))
 
 
 def test_what_counts() -> None:

@@ -114,7 +114,7 @@ def test_only_measured_requests_have_figures() -> None:
 
 
 def test_failed_requests_are_kept_and_counted() -> None:
-    found = result([[*back_to_back(11), failed(1870, 500, index=11), even(2400, tg=5, index=12)]])
+    found = result([[*back_to_back(11), failed(1870, 500, index=11), even(2400, tg=5, asked=8, index=12)]])
     assert (found.sent, found.valid, found.excluded) == (13, 11, {"timeout": 1, "wrong_length": 1})
     assert found.verdict == "invalid"
     assert found.figures["request_s"].value == pytest.approx(11 / 2.54)
