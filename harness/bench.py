@@ -23,6 +23,7 @@ from harness.probe import hash_files
 from harness.recipe import load
 from harness.recipe.resolve import GridOverrides, resolve
 from harness.report import text
+from harness.schema.calibration import Calibration
 from harness.schema.job import Progress
 from harness.schema.machine import Machine
 from harness.schema.plan import Plan
@@ -33,6 +34,7 @@ from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
 from harness.schema.workload import Cell, Skipped
 from harness.sense.sampler import Sampler
 from harness.session import open_session
+from harness.store import calibrations
 from harness.store.folder import ResultFolder
 from harness.units import seconds
 
@@ -48,6 +50,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     profile: str | None
     grid: GridOverrides
     seed: int
+    driver_cpus: tuple[int, ...] | None
+    """Cores for the load driver; None: as the plan sees fit."""
     url: str | None
     served_model: str | None
     """With `url`: which of the models it serves."""
@@ -64,6 +68,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             grid=self.grid,
             seed=self.seed,
             url=self.url,
+            driver_cpus=self.driver_cpus,
         )
 
 
@@ -98,7 +103,7 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
         f"Profile {work.profile_name}: {len(work.cells)} cells, at least {work.profile.runs} runs of each, "
         f"about {text.duration(plan.estimate.seconds)} in all"
     )
-    run = Run(order, plan, folder, observer)
+    run = Run(order, plan, folder, observer, calibrations.newest(root, order.machine))
     try:
         with ExitStack() as stack:
             running = stack.enter_context(_server(order, plan, folder.logs / "engine.log", observer)) if plan.launch else None
@@ -170,8 +175,10 @@ def _server(order: Order, plan: Plan, log: Path, observer: Observer) -> Abstract
 class Run:
     """The trials of one run, as far as they have come, and the result that follows from them."""
 
-    def __init__(self, order: Order, plan: Plan, folder: ResultFolder, observer: Observer) -> None:
-        self.order, self.plan, self.folder, self.observer = order, plan, folder, observer
+    def __init__(
+        self, order: Order, plan: Plan, folder: ResultFolder, observer: Observer, calibration: Calibration | None
+    ) -> None:
+        self.order, self.plan, self.folder, self.observer, self.calibration = order, plan, folder, observer, calibration
         self.anchor = Anchor(wall=_wall(), mono_ns=clock.now())
         self.trials: list[Trial] = []
         self.records: dict[int, list[Record]] = {}
@@ -304,6 +311,7 @@ class Run:
             finished=None if state == "running" else _wall(),
             machine=self.order.machine,
             engine=self.facts,
+            calibration=self.calibration,
             trials=tuple(self.trials),
             cells=cells,
             skipped=(*self.plan.workload.skipped, *self.skipped),

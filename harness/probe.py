@@ -23,6 +23,8 @@ WHEEL_MODEL = "SmolLM2-135M-Instruct-Q4_1"
 PROGRAMS = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama-server"}
 """What must be executable for an engine to count as installed; a folder of `make engines` may hold only its Python package."""
 CHUNK = 1 << 20
+SLOWER = 0.85
+"""Cores below this share of the fastest one's speed are of another kind: chips of one kind differ by some percent too."""
 
 
 def probe(host: Host, *, engines_home: Path, env: Mapping[str, str]) -> Machine:
@@ -37,6 +39,7 @@ def probe(host: Host, *, engines_home: Path, env: Mapping[str, str]) -> Machine:
         arch=platform.machine(),
         cpu_model=_cpu_model(host),
         cpu_count=len(os.sched_getaffinity(0)),
+        efficiency_cpus=_efficiency_cpus(host),
         memory_bytes=_memory_bytes(_text(host, "/proc/meminfo") or ""),
         product=_dmi(host, "sys_vendor", "product_name"),
         firmware=_dmi(host, "bios_version", "bios_date"),
@@ -109,6 +112,17 @@ def _cpu_model(host: Host) -> str:
             name for name in re.findall(r"^\s*(?:BIOS )?Model name:\s*(.+)$", listed.out, re.MULTILINE) if name.strip("- ")
         ]
     return ", ".join(dict.fromkeys(name.strip() for name in names)) or platform.processor() or platform.machine()
+
+
+def _efficiency_cpus(host: Host) -> tuple[int, ...]:
+    """By capacity, which the kernel tells on ARM, else by the highest clock."""
+    cpus = sorted(os.sched_getaffinity(0))
+    for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
+        told = {cpu: _text(host, f"/sys/devices/system/cpu/cpu{cpu}/{name}") for cpu in cpus}
+        speeds = {cpu: int(value) for cpu, value in told.items() if value and value.isdecimal()}
+        if len(speeds) == len(cpus):
+            return tuple(cpu for cpu in cpus if speeds[cpu] < SLOWER * max(speeds.values()))
+    return ()
 
 
 def _memory_bytes(meminfo: str) -> int:

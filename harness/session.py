@@ -53,6 +53,7 @@ class Session:
             host=place.hostname or "",
             port=self.plan.port,
             path=place.path.rstrip("/") + PATH,
+            cpus=self.plan.driver_cpus or None,
             stages=tuple(stages.stages(what, self.ruler, partial(self._ask, cell))),
         )
 

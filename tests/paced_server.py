@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.engines.pacer import Truth
+from harness.engines.paced.server import Truth
 
 
 class Paced(msgspec.Struct, frozen=True):

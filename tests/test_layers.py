@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "harness"
 
 BASE = {"units", "errors", "clock", "http", "__init__"}
 STAGES = {"recipe", "launch", "hosts", "engines", "load", "sense", "probe", "measure", "store", "report"}
-CONDUCTOR = {"bench", "session", "verify"}
+CONDUCTOR = {"bench", "calibrate", "session", "verify"}
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},
     "launch": {"hosts", "engines"},
@@ -68,7 +68,11 @@ def test_only_clock_reads_the_time() -> None:
 
 
 def test_nobody_below_the_cli_prints_or_reads_the_environment() -> None:
-    children = {"load/__main__.py", "engines/embedded.py", "engines/paced.py"}  # programs of their own, with a standard output
+    children = {
+        "load/__main__.py",
+        "engines/embedded.py",
+        "engines/paced/__main__.py",
+    }  # programs of their own, with a standard output
     found = []
     for path in PACKAGE.rglob("*.py"):
         where = path.relative_to(PACKAGE).as_posix()

@@ -175,3 +175,19 @@ def test_hash_files_of_one_file_and_of_none(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
     assert [(one.path, one.bytes) for one in hash_files(tmp_path / "m.gguf", 100)] == [("m.gguf", 4)]
     assert hash_files(tmp_path / "nothing", 100) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "speeds", "slow"),
+    [
+        ("cpu_capacity", ("718", "1024"), 1),  # GB10: Cortex-A725 beside Cortex-X925
+        ("cpufreq/cpuinfo_max_freq", ("2810000", "3900000"), 1),
+        ("cpufreq/cpuinfo_max_freq", ("3800000", "3900000"), 0),  # chips of one kind differ a little
+        ("cpu_capacity", ("1024", "1024"), 0),
+    ],
+)
+def test_efficiency_cores_are_told_by_their_speed(tmp_path: Path, name: str, speeds: tuple[str, str], slow: int) -> None:
+    cpus = sorted(os.sched_getaffinity(0))
+    files = {f"/sys/devices/system/cpu/cpu{cpu}/{name}": speeds[place > 0].encode() for place, cpu in enumerate(cpus)}
+    found = probe(Elsewhere(files, {}), engines_home=tmp_path, env=NO_DOCKER)
+    assert found.efficiency_cpus == tuple(cpus[:slow])

@@ -46,6 +46,12 @@ Trace = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="Ope
 Runs = Annotated[int | None, typer.Option(min=1, help="Trials of each cell before it may stop.")]
 Requests = Annotated[int | None, typer.Option(min=1, help="Measured requests per trial.")]
 Seed = Annotated[int, typer.Option(help="Prompts and order follow from it.")]
+Pin = Annotated[
+    str | None,
+    typer.Option(
+        "--pin", metavar="LIST", help="Cores for the load driver, or off.  [default: efficiency cores, where there are such]"
+    ),
+]
 Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, instead of starting one.")]
 Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -76,6 +82,7 @@ def bench(
     runs: Runs = None,
     requests: Requests = None,
     seed: Seed = 0,
+    pin: Pin = None,
     url: Url = None,
     model: Model = None,
     api_key_env: Annotated[
@@ -94,20 +101,21 @@ def bench(
         recipe,
         profile,
         set_,
-        depth,
-        pp,
-        tg,
-        concurrency,
-        rate,
-        seconds,
-        slo,
-        trace,
-        runs,
-        requests,
-        seed,
-        url,
-        model,
-        api_key_env,
+        depth=depth,
+        pp=pp,
+        tg=tg,
+        concurrency=concurrency,
+        rate=rate,
+        seconds=seconds,
+        slo=slo,
+        trace=trace,
+        runs=runs,
+        requests=requests,
+        seed=seed,
+        pin=pin,
+        url=url,
+        model=model,
+        api_key_env=api_key_env,
     )
     if dry_run:
         _print_plan(order.plan(), json)
@@ -137,15 +145,54 @@ def plan(
     runs: Runs = None,
     requests: Requests = None,
     seed: Seed = 0,
+    pin: Pin = None,
     url: Url = None,
     model: Model = None,
     json: Json = False,
 ) -> None:
     """Print what a run would do: the exact command, cells, and time. Starts nothing."""
     order = settings.order(
-        recipe, profile, set_, depth, pp, tg, concurrency, rate, seconds, slo, trace, runs, requests, seed, url, model, None
+        recipe,
+        profile,
+        set_,
+        depth=depth,
+        pp=pp,
+        tg=tg,
+        concurrency=concurrency,
+        rate=rate,
+        seconds=seconds,
+        slo=slo,
+        trace=trace,
+        runs=runs,
+        requests=requests,
+        seed=seed,
+        pin=pin,
+        url=url,
+        model=model,
     )
     _print_plan(order.plan(), json)
+
+
+@app.command()
+def calibrate(
+    recipe: RecipeName = None,
+    profile: ProfileName = None,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
+    pin: Pin = None,
+    results_dir: Annotated[Path | None, typer.Option("--results", help="Where it is stored.  [default: ./results]")] = None,
+    json: Json = False,
+) -> None:
+    """Measure the load client itself, against a server of known speed, at the loads of a plan."""
+    order = settings.order(recipe, profile, None, concurrency=concurrency, rate=rate, pin=pin)
+    from harness import calibrate as calibrator
+    from harness.cli.progress import Terminal, interruptible
+    from harness.store import calibrations
+
+    with interruptible(), Terminal(quiet=json) as terminal:
+        found = calibrator.calibrate(order, terminal)
+    path = calibrations.save(results_dir or settings.results_root(), found)
+    results.print_calibration(path, found, json)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import typer
 from harness.cli import settings
 
 if TYPE_CHECKING:
+    from harness.schema.calibration import Calibration
     from harness.schema.result import Result
 
 app = typer.Typer(help="List and show stored results.", rich_markup_mode=None, no_args_is_help=True)
@@ -62,3 +63,14 @@ def print_result(path: Path, result: Result, json: bool) -> None:
     from harness.report import table
 
     print(table.render(result, path=path, width=settings.width(), color=sys.stdout.isatty()))
+
+
+def print_calibration(path: Path, calibration: Calibration, json: bool) -> None:
+    if json:
+        import msgspec
+
+        print(msgspec.json.encode(calibration).decode())
+        return
+    from harness.report import table
+
+    print(table.calibration(calibration, path=path, width=settings.width(), color=sys.stdout.isatty()))

@@ -55,6 +55,7 @@ def order(
     name: str | None,
     profile: str | None,
     set_: list[str] | None,
+    *,
     depth: str | None = None,
     pp: str | None = None,
     tg: str | None = None,
@@ -66,6 +67,7 @@ def order(
     runs: int | None = None,
     requests: int | None = None,
     seed: int = 0,
+    pin: str | None = None,
     url: str | None = None,
     model: str | None = None,
     api_key_env: str | None = None,
@@ -93,6 +95,7 @@ def order(
         profile=profile,
         grid=grid,
         seed=seed,
+        driver_cpus=_cpus(pin),
         url=url,
         served_model=model,
         api_key=_key(api_key_env),
@@ -107,6 +110,18 @@ def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{option} {text}: not a list of whole numbers", f"write it like {option} 1,4,16") from None
+
+
+def _cpus(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    allowed = os.sched_getaffinity(0)
+    cpus = () if text == "off" else _numbers("--pin", text) or ()
+    if not set(cpus) <= allowed:
+        raise UsageError(
+            f"--pin {text}: this process may use cores {', '.join(map(str, sorted(allowed)))}", "choose among them, or off"
+        )
+    return cpus
 
 
 def _rates(text: str | None) -> tuple[float, ...] | None:

@@ -138,9 +138,9 @@ class Reader:
         if choices:
             choice = choices[0]
             kind, text = _text(choice)
-            if choice.token_ids is not None:
+            if choice.token_ids:  # an empty list tells nothing of the text beside it
                 tokens, said.token_source = len(choice.token_ids), "token_ids"
-                if not text and tokens:
+                if not text:
                     self._silent.append(len(said.events))
             elif step is None:
                 self._even = self._even and not text

@@ -210,7 +210,9 @@ def probes(source: Source, *, context: bool = False) -> list[Prompt]:
     return made
 
 
-def body(messages: Sequence[Message | Reply], *, model: str, tokens: int, sampling: Sampling, fields: Mapping[str, object]) -> str:
+def body(
+    messages: Sequence[Message | Reply], *, model: str, tokens: int, sampling: Sampling, fields: Mapping[str, object]
+) -> str:
     """The JSON of a streamed chat completion. `fields` are the engine's own: they replace ours, objects in them are merged."""
     made: dict[str, object] = {
         "model": model,

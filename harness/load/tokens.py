@@ -93,7 +93,7 @@ def estimate(measured: Sequence[Measured]) -> Ruler:
 def fill_first(records: Iterable[Record], ruler: Ruler) -> list[Record]:
     """The records with `first_tokens` [k1] where the first token-bearing event does not carry a count of its own.
 
-    The event's text is counted by itself. An estimate is not a count: with one, `first_tokens` stays None.
+    Its text is counted, with that of events that came in the same segment. An estimate is not a count: with one, `first_tokens` stays None.
     """
     return [_with_first(record, ruler.count) for record in records] if ruler.exact else list(records)
 
@@ -115,10 +115,11 @@ def retokenize(records: Iterable[Record], ruler: Ruler, *, sample: int, seed: in
 
 
 def _with_first(record: Record, count: Counter) -> Record:
-    first = next((event for event in record.events if event.kind in TOKEN_KINDS), None)
-    if first is None or first.tokens is not None or not first.text:
+    bearing = [event for event in record.events if event.kind in TOKEN_KINDS]
+    if not bearing or bearing[0].tokens is not None or not bearing[0].text:
         return record
-    return msgspec.structs.replace(record, first_tokens=count(first.text))
+    together = "".join(event.text for event in bearing if event.t_ns == bearing[0].t_ns)
+    return msgspec.structs.replace(record, first_tokens=count(together))
 
 
 def _token_texts(record: Record) -> list[tuple[str, str]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import msgspec
 
 from harness.schema.request import CONTENT, TOKEN_KINDS, Event, Record
 from harness.units import NS_PER_S
 
+ENDS = ("length", "stop", "tool_calls")
+"""Finish reasons of an answer that the model may end itself."""
 PROMPT_SLACK_TOKENS = 64
 PROMPT_SLACK_SHARE = 0.02
 """How far a prompt's length may be off: chat templates add some tens of tokens."""
@@ -111,7 +113,7 @@ def excluded(record: Record, timing: Timing) -> str | None:
         return "no_usage"
     if record.asked_tokens is not None and timing.tokens != record.asked_tokens:
         return "wrong_length"
-    if record.finish_reason != "length" and not (record.asked_tokens is None and record.finish_reason == "stop"):
+    if record.finish_reason not in (("length",) if record.asked_tokens is not None else ENDS):
         return "finish_reason"
     if timing.ttft_ns is None:
         return "no_tokens"
@@ -129,7 +131,7 @@ def _count(record: Record, first: int | None, why: dict[str, str]) -> tuple[int 
     if tokens is None:
         why["tokens"] = why["k1"] = "neither the server nor a tokenizer counted the tokens"
         return None, None, "none"
-    by_event = 0 if first is None else sum(event.tokens or 0 for event in record.events[: first + 1])
+    by_event = 0 if first is None else sum(event.tokens or 0 for event in record.events[: _came_with(record.events, first)])
     if by_event > 0:
         return by_event, tokens, record.token_source
     source = "usage" if said is not None else record.token_source if counted else "tokenizer"
@@ -137,6 +139,11 @@ def _count(record: Record, first: int | None, why: dict[str, str]) -> tuple[int 
         return record.first_tokens, tokens, "usage+tokenizer" if source == "usage" else source
     why["k1"] = "no event carried a token" if first is None else "how many tokens the first event carried is not known"
     return None, tokens, source
+
+
+def _came_with(events: Sequence[Event], first: int) -> int:
+    """How many events had come with the first token-bearing one: those of the same segment, or of the same late read, have its stamp."""
+    return first + sum(1 for _ in takewhile(lambda event: event.t_ns == events[first].t_ns, events[first:]))
 
 
 def _decode_ns(bearing: Sequence[int], why: dict[str, str]) -> int | None:

@@ -238,6 +238,11 @@ def _seconds(cell: Cell, work: Workload, prefill: float, decode: float, count: i
     return count * cell.prompt_tokens / prefill + rounds * cell.tg * math.sqrt(cell.concurrency) / decode
 
 
+def decode_tok_s(recipe: Recipe) -> float:
+    """Of one stream, as far as it is known before the run: see `estimate`."""
+    return _decode(recipe)[0]
+
+
 def _decode(recipe: Recipe) -> tuple[float, str]:
     if recipe.harness.expect.decode_tok_s:
         return recipe.harness.expect.decode_tok_s, "the recipe expects it"

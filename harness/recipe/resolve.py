@@ -58,8 +58,10 @@ def resolve(
     grid: GridOverrides,
     seed: int,
     url: str | None,
+    driver_cpus: tuple[int, ...] | None = None,
 ) -> Plan:
-    """Everything that will be done, complete. With `url` nothing is started, and nothing is required of the machine.
+    """Everything that will be done, complete. With `url` nothing is started, and nothing is required of the machine. `driver_cpus` None:
+    the machine's efficiency cores, if it has such.
 
     Raises `RecipeError` for a recipe, profile or grid that cannot be made into a plan, `UsageError` for values of the
     command line.
@@ -91,6 +93,7 @@ def resolve(
         requires=server.requires,
         context_limit=server.context_limit,
         workload=work,
+        driver_cpus=machine.efficiency_cpus if driver_cpus is None else driver_cpus,
         overrides=dict(overrides),
         notes=server.notes,
         estimate=cells.estimate(changed, work, server.launch.executor if server.launch else None),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.report import text
+from harness.schema.calibration import Calibration
 from harness.schema.recipe import Recipe
 from harness.schema.result import CellResult, Figure, Finding, Result, Summary
 
@@ -176,7 +177,52 @@ def _facts(result: Result, path: Path) -> Iterator[str]:
     out = "".join(f", {count} {reason}" for reason, count in sorted(reasons.items()))
     count = f"{valid} of {sent} count{out and f' (not: {out[2:]})'}, in {len(result.trials)} trials"
     yield f"Requests {count}; receive stamps: {' and '.join(stamps) or 'none'}"
+    yield f"Client   {_client(result.calibration)}"
     yield f"Stored   {path} (nothing was uploaded)"
+
+
+def _client(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "not calibrated on this machine: harness calibrate shows its error bars"
+    worst = max(calibration.points, key=lambda point: point.ttft_error_p99_ms)
+    return (
+        f"calibrated {calibration.when[:10]}: TTFT within {worst.ttft_error_p99_ms:.2g} ms (p99 at {worst.load}), "
+        f"decode within {max(abs(point.decode_error) for point in calibration.points):.2%}"
+    )
+
+
+def calibration(found: Calibration, *, path: Path, width: int, color: bool) -> str:
+    """One line a load: the client's figures against the server's own log."""
+    columns: list[text.Column] = [
+        ("load", "left"),
+        ("requests", "right"),
+        ("lost", "right"),
+        ("tok/s", "right"),
+        ("TTFT error\np50 ms", "right"),
+        ("TTFT error\np99 ms", "right"),
+        ("decode\nerror", "right"),
+        ("send lag\np99 ms", "right"),
+        ("CPU µs\nper token", "right"),
+    ]
+    rows = [
+        [
+            point.load,
+            str(point.requests),
+            str(point.lost),
+            f"{point.tok_s:,.0f}",
+            f"{point.ttft_error_p50_ms:+.3f}",
+            f"{point.ttft_error_p99_ms:.3f}",
+            f"{point.decode_error:+.3%}",
+            f"{point.send_lag_p99_ms:.3f}",
+            f"{point.cpu_us_per_token:.1f}",
+        ]
+        for point in found.points
+    ]
+    shown = text.table(columns, rows, width=width, color=color)
+    pinned = f", driver on cores {', '.join(map(str, found.driver_cpus))}" if found.driver_cpus else ""
+    facts = text.wrapped(f"{found.cpu_model}, {found.cpu_count} cores{pinned}; Linux {found.kernel}", width=width)
+    note = "Errors are against the server's own log, each request by itself; p99 without its sign."
+    return f"{shown}\n\n{facts}\n{text.wrapped(note, width=width)}\nStored {path}"
 
 
 def results(summaries: Sequence[Summary], *, width: int, color: bool) -> str:

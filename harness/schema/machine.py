@@ -24,6 +24,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     cpu_model: str
     cpu_count: int
     memory_bytes: int
+    efficiency_cpus: tuple[int, ...] = ()
+    """The slower ones of a CPU with two kinds of cores (GB10: the ten Cortex-A725); empty where all are alike."""
     product: str | None = None
     """The chassis from DMI: OEM twins of the DGX Spark share one GPU name."""
     firmware: str | None = None

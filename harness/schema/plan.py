@@ -64,6 +64,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     context_limit: int | None
     """The longest request the server will be started for, in tokens; None: not known before it runs."""
     workload: Workload
+    driver_cpus: tuple[int, ...] = ()
+    """Cores that the load driver is pinned to; empty: any."""
     overrides: dict[str, str]
     notes: tuple[str, ...]
     """What the plan changed in the recipe, and why, in sentences."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.schema.calibration import Calibration
 from harness.schema.machine import Machine
 from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
 from harness.schema.workload import Cell, Skipped
@@ -65,6 +66,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     finished: str | None = None
     machine: Machine
     engine: EngineFacts
+    calibration: Calibration | None = None
+    """The newest of the load client on such a machine; None: it was not calibrated there."""
     trials: tuple[Trial, ...] = ()
     cells: tuple[CellResult, ...] = ()
     skipped: tuple[Skipped, ...] = ()

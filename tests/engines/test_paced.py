@@ -13,8 +13,9 @@ from statistics import median
 import msgspec
 import pytest
 
-from harness.engines import detect, paced, pacer, pacing
-from harness.engines.pacing import MS, Asked, Pace, Send
+from harness.engines import detect, paced
+from harness.engines.paced import schedule, segments
+from harness.engines.paced.behaviours import CONTEXT_TOKENS, MS, TEMPLATE_TOKENS, Asked, Pace, Send
 from harness.http import Reply, fetch
 from tests import paced_server
 
@@ -27,7 +28,7 @@ def sends(k: int = 1, **behave: int) -> list[Send]:
 
 
 def answered(ask: Asked, behave: Mapping[str, int], k: int = 1) -> list[Send]:
-    return list(pacing.answer(ask, msgspec.structs.replace(PACE, tokens_per_event=k, behave=dict(behave)), 1000 * MS))
+    return list(schedule.answer(ask, msgspec.structs.replace(PACE, tokens_per_event=k, behave=dict(behave)), 1000 * MS))
 
 
 def due_ms(found: list[Send]) -> list[float]:
@@ -77,12 +78,70 @@ def test_behaviours_change_what_they_name() -> None:
     assert b'"finish_reason":"stop"' in b"\n".join(events(sends(stop_early=3)))
     assert b": keep-alive" in events(sends(comments=1))
     assert sends(early_role=20)[0].due_ns == 1020 * MS
-    assert sends(reset=4)[-1].reset
+    assert sends(reset=4)[-1].broken == "reset"
     assert b"error" in events(sends(error=4))[-1]
     assert [sum(send.tokens for send in answered(ASK, {name: 4})) for name in ("error", "cut", "reset", "stop_early")] == [
         4
     ] * 4
     assert b'finish_reason":"' not in b"\n".join(events(sends(cut=4)))
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize(
+    "behave",
+    [
+        {},
+        {"reasoning": 5, "reasoning_field": 1, "nulls": 1},
+        {"tools": 4, "joined_role": 1},
+        {"reasoning": 2, "tools": 6, "roles": 1},
+        {"mute_first": 3, "mute_last": 3, "empty": 1},
+        {"mute_first": 3, "no_ids": 1},
+        {"first": 5, "late_finish": 1, "finish_usage": 1},
+        {"wrong_length": 2, "finish_stop": 1},
+        {"wrong_length": -2, "null_ids": 1, "null_usage": 1, "no_details": 1},
+        {"early_role": 9, "early_empty": 3, "keep_alive": 4, "empty_ids": 1, "late_usage": 30},
+    ],
+)
+def test_what_is_logged_of_an_event_is_what_it_says(k: int, behave: dict[str, int]) -> None:
+    found = sends(k, **behave)
+    total = 0
+    assert [send.due_ns for send in found] == sorted(send.due_ns for send in found)
+    for send in found:
+        said = send.data.partition(b"data: ")[2].strip()
+        assert bool(said) == send.event
+        chunk = msgspec.json.decode(said) if send.event and not send.end else {}
+        if not chunk.get("choices"):
+            assert not send.tokens
+            continue
+        (choice,) = chunk["choices"]
+        delta = choice["delta"]
+        called = [one["function"] for one in delta.get("tool_calls", [])]
+        reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
+        text = (delta.get("content") or "") + reasoning + "".join(one.get("name", "") + one["arguments"] for one in called)
+        total += send.tokens
+        ids = choice.get("token_ids") or []
+        assert len(text.split()) in (send.tokens, 0)
+        assert len(ids) in (send.tokens, 0)
+        assert send.bearing == bool(send.tokens)
+        assert send.hidden == bool(send.tokens and not text and not ids)
+        assert send.content == bool(delta.get("content"))
+        if chunk.get("usage"):
+            assert chunk["usage"]["completion_tokens"] == total
+    assert total == 12 + behave.get("wrong_length", 0)
+
+
+@pytest.mark.parametrize("behave", [{"torn": 1}, {"drip": 1}, {"drip": 20, "late_head": 1}, {"late_head": 1, "torn": 3}])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_cutting_on_the_wire_leaves_the_bytes_alone_and_the_last_one_on_time(behave: dict[str, int], chunked: bool) -> None:
+    plain = [(send.due_ns, segments.chunk(send.data, send.end) if chunked else send.data) for send in sends()]
+    cut = list(segments.on_wire(sends(), msgspec.structs.replace(PACE, behave=behave), b"head", 0, chunked=chunked))
+    assert b"".join(send.data for send in cut) == b"head" + b"".join(data for _, data in plain)
+    assert (cut[0].data == b"head") == ("late_head" not in behave)
+    assert [send.due_ns for send in cut if send.event] == [due for due, _ in plain]
+    assert sum(send.tokens for send in cut) == 12
+    longest = max(len(send.data) for send in cut[1:])
+    assert longest <= behave.get("drip", longest)
+    assert len(cut) > 2 * len(plain), "not cut at all"
 
 
 def test_a_model_that_may_end_ends_unless_it_is_told_not_to() -> None:
@@ -105,7 +164,7 @@ def test_pages_as_an_engine_has_them() -> None:
         assert fetch(server.url + paced.HEALTH).ok
         assert fetch(server.url + "/nothing").status == 404
         assert detect(get).NAME == "paced"
-        assert paced.facts(get).context_limit == pacer.CONTEXT_TOKENS
+        assert paced.facts(get).context_limit == CONTEXT_TOKENS
         for payload in ({"prompt": "one two three"}, {"content": "one two three"}):
             assert paced.tokenize_count(fetch(server.url + "/tokenize", payload=payload).json()) == 3
         asked = paced.tokenize_request("one two", "m")
@@ -116,17 +175,17 @@ def test_pages_as_an_engine_has_them() -> None:
         text = post(server, "/v1/completions", prompt="a b c", max_tokens=7, stream=True).text
         after = paced.counters(fetch(server.url + "/metrics").text)
     assert isinstance(chat, dict)
-    assert chat["usage"]["prompt_tokens"] == 3 + pacing.TEMPLATE_TOKENS
+    assert chat["usage"]["prompt_tokens"] == 3 + TEMPLATE_TOKENS
     assert chat["usage"]["completion_tokens"] == len(chat["choices"][0]["message"]["content"].split()) == 7
     assert text.count('"text":" w') == 3
     moved = {name: after[name] - before[name] for name in after}
     assert moved.pop("ttft_sum_s") >= 0.01
     assert moved == {
-        "prompt_tokens": 3 + 3 + pacing.TEMPLATE_TOKENS - 4,
+        "prompt_tokens": 3 + 3 + TEMPLATE_TOKENS - 4,
         "generation_tokens": 14,
         "requests_finished": 2,
         "cached_tokens": 4,
-        "cache_queries_tokens": 6 + pacing.TEMPLATE_TOKENS,
+        "cache_queries_tokens": 6 + TEMPLATE_TOKENS,
         "spec_drafts": 6,
         "spec_draft_tokens": 12,
         "spec_accepted_tokens": 8,

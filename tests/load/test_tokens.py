@@ -26,8 +26,8 @@ def record(index: int, *events: Event, error: str | None = None) -> Record:
     )
 
 
-def event(text: str, kind: str = CONTENT, tokens: int | None = None) -> Event:
-    return Event(1, kind, text, tokens)
+def event(text: str, kind: str = CONTENT, tokens: int | None = None, t_ns: int = 1) -> Event:
+    return Event(t_ns, kind, text, tokens)
 
 
 WORDS = Ruler(count=words, exact=True, overheads={1: 5})
@@ -78,13 +78,14 @@ def test_usage_that_does_not_grow_is_an_error(second: int) -> None:
 
 
 def test_first_tokens_only_where_no_event_says() -> None:
-    silent = record(0, event("", ROLE), event("one two"), event(" three"))
-    thinking = record(1, event("a b c", REASONING), event("d"))
-    told = record(2, event("one two", tokens=1), event("three", tokens=1))
+    silent = record(0, event("", ROLE), event("one two"), event(" three", t_ns=2))
+    thinking = record(1, event("a b c", REASONING), event("d", t_ns=2))
+    told = record(2, event("one two", tokens=1), event("three", tokens=1, t_ns=2))
     failed = record(3, error="connect")
-    filled = fill_first([silent, thinking, told, failed], WORDS)
-    assert [one.first_tokens for one in filled] == [2, 3, None, None]
-    assert filled[2:] == [told, failed]
+    together = record(4, event("", ROLE), event("one two"), event(" three"), event("four", t_ns=2))
+    filled = fill_first([silent, thinking, told, failed, together], WORDS)
+    assert [one.first_tokens for one in filled] == [2, 3, None, None, 3]
+    assert filled[2:4] == [told, failed]
     assert msgspec.structs.replace(filled[0], first_tokens=None) == silent
 
 

@@ -12,10 +12,9 @@ from typing import Any, TextIO
 import msgspec
 
 from harness import clock
-from harness.engines import pacing
-from harness.engines.pacing import Pace, Send
+from harness.engines.paced import schedule, segments, text
+from harness.engines.paced.behaviours import CONTEXT_TOKENS, Asked, Pace, Send, asked
 
-CONTEXT_TOKENS = 131_072
 SPIN_NS = 60_000  # a sleep ends up to this much late: the last bit of waiting is spent looking
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
 _STAMP = struct.Struct("@qq")
@@ -26,13 +25,20 @@ class Truth(msgspec.Struct, kw_only=True):
 
     t_received_ns: int
     """When the kernel had the last of it."""
+    t_event_ns: int | None = None
+    """Just before the first event was handed to the kernel, whatever it said."""
     t_first_ns: int | None = None
-    """Just before the first token was handed to the kernel."""
+    """The same of the first token that the client can see: its text, or its id."""
     t_content_ns: int | None = None
-    """The same of the first token that is not reasoning."""
+    """The same of the first token that is text of the answer."""
     t_last_ns: int | None = None
+    t_end_ns: int | None = None
+    """The same of the answer's last byte. None: it was not answered whole."""
     tokens: int = 0
     first_tokens: int = 0
+    """Tokens that had left with `t_first_ns`."""
+    token_events: int = 0
+    """Events that bore tokens, from `t_first_ns` on."""
     prompt_tokens: int = 0
     status: int = 200
 
@@ -132,7 +138,8 @@ class Server:
             models = [{"id": "paced", "object": "model", "owned_by": "paced", "max_model_len": CONTEXT_TOKENS}]
             self._reply(connection, 200, msgspec.json.encode({"object": "list", "data": models}))
         elif path == "/metrics":
-            self._reply(connection, 200, self._metrics().encode(), "text/plain")
+            page = text.metrics(self._totals, self._ttft_sum_s, self._pace.tokens_per_event)
+            self._reply(connection, 200, page.encode(), "text/plain")
         elif path == "/tokenize":
             words = str(body.get("prompt", body.get("content", ""))).split()
             self._reply(connection, 200, msgspec.json.encode({"count": len(words), "tokens": list(range(len(words)))}))
@@ -142,7 +149,7 @@ class Server:
             self._refuse(connection, 404, f"there is no {path}")
 
     def _complete(self, connection: Connection, path: str, body: Mapping[str, Any], received_ns: int) -> None:
-        ask, behave = pacing.asked(path, body), self._pace.behave
+        ask, behave = asked(path, body), self._pace.behave
         truth = Truth(t_received_ns=received_ns, prompt_tokens=ask.prompt_tokens)
         unknown = self._api_key is not None and connection.authorization != f"Bearer {self._api_key}"
         if unknown or "http" in behave:
@@ -155,18 +162,30 @@ class Server:
         connection.truth = truth
         connection.chunked = False
         if not ask.stream:
-            send = pacing.whole(ask, self._pace, received_ns)
+            send = schedule.whole(ask, self._pace, received_ns)
             send.data = _head(200, "application/json", len(send.data)) + send.data
             connection.sends = iter((send,))
         else:
-            connection.chunked = "unchunked" not in behave
-            connection.close_after = "close" in behave or not connection.chunked
-            head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-            head += "transfer-encoding: chunked\r\n" if connection.chunked else ""
-            head += "connection: close\r\n" if connection.close_after else ""
-            self._write(connection, f"{head}\r\n".encode())
-            connection.sends = pacing.answer(ask, self._pace, received_ns)
+            self._stream(connection, ask, received_ns)
         self._schedule(connection)
+
+    def _stream(self, connection: Connection, ask: Asked, received_ns: int) -> None:
+        behave = self._pace.behave
+        sends = schedule.answer(ask, self._pace, received_ns)
+        head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+        connection.chunked = behave.keys().isdisjoint(("unchunked", "content_length"))
+        connection.close_after = "close" in behave or "unchunked" in behave
+        if connection.chunked:
+            head += "transfer-encoding: chunked\r\n"
+        elif "content_length" in behave:
+            head += f"content-length: {sum(len(send.data) for send in schedule.answer(ask, self._pace, received_ns))}\r\n"
+        whole = f"{head}connection: close\r\n\r\n" if connection.close_after else f"{head}\r\n"
+        if segments.ON_WIRE.isdisjoint(behave):
+            self._write(connection, whole.encode())
+        else:
+            sends = segments.on_wire(sends, self._pace, whole.encode(), received_ns, chunked=connection.chunked)
+            connection.chunked = False
+        connection.sends = sends
 
     def _schedule(self, connection: Connection) -> None:
         send = next(connection.sends, None)
@@ -188,15 +207,15 @@ class Server:
                 self._schedule(connection)
 
     def _send(self, connection: Connection, send: Send) -> None:
-        if send.reset:
-            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if send.broken:
+            if send.broken == "reset":
+                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._drop(connection)
             return
         data = send.data
         if connection.chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-            data += b"0\r\n\r\n" if send.end else b""
-        if send.tokens and connection.truth is not None:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data and not send.end else segments.chunk(data, send.end)
+        if send.event and connection.truth is not None:
             self._tell(connection.truth, send)
         if send.end:  # before the client can know it
             self._finish(connection)
@@ -205,12 +224,19 @@ class Server:
             self._drop(connection)
 
     def _tell(self, truth: Truth, send: Send) -> None:
-        truth.t_last_ns = clock.now()
-        if truth.t_first_ns is None:
-            truth.t_first_ns, truth.first_tokens = truth.t_last_ns, send.tokens
-        if truth.t_content_ns is None and truth.tokens >= self._pace.behave.get("reasoning", 0):
-            truth.t_content_ns = truth.t_last_ns
+        now = clock.now()
+        if truth.t_event_ns is None:
+            truth.t_event_ns = now
+        if not send.tokens:
+            return
+        truth.t_last_ns = now
         truth.tokens += send.tokens
+        if truth.t_first_ns is None and not send.hidden:
+            truth.t_first_ns, truth.first_tokens = now, truth.tokens
+        if truth.t_first_ns is not None:
+            truth.token_events += send.bearing
+        if send.content and truth.t_content_ns is None:
+            truth.t_content_ns = now
         self._totals["generation"] += send.tokens
         steps = -(-send.tokens // self._pace.tokens_per_event)
         self._totals["drafts"] += steps
@@ -220,6 +246,7 @@ class Server:
         truth, connection.truth = connection.truth, None
         if truth is None:
             return
+        truth.t_end_ns = clock.now()
         self._totals["finished"] += 1
         if truth.t_first_ns is not None:
             self._totals["ttft_count"] += 1
@@ -257,26 +284,6 @@ class Server:
         if connection.sock.fileno() >= 0:
             del self._connections[connection.sock.fileno()]
             connection.sock.close()
-
-    def _metrics(self) -> str:
-        total = self._totals
-        rows = {
-            "vllm:prompt_tokens_total": total["prompt"],
-            "vllm:generation_tokens_total": total["generation"],
-            "vllm:request_success_total": total["finished"],
-            "vllm:prefix_cache_queries_total": total["prompt"],
-            "vllm:prefix_cache_hits_total": total["cached"],
-            "vllm:prompt_tokens_cached_total": total["cached"],
-        }
-        if self._pace.tokens_per_event > 1:
-            rows["vllm:spec_decode_num_drafts_total"] = total["drafts"]
-            rows["vllm:spec_decode_num_draft_tokens_total"] = total["drafts"] * (self._pace.tokens_per_event - 1)
-            rows["vllm:spec_decode_num_accepted_tokens_total"] = total["accepted"]
-        page = "".join(f"# TYPE {name.removesuffix('_total')} counter\n{name} {value}\n" for name, value in rows.items())
-        ttft, count = "vllm:time_to_first_token_seconds", total["ttft_count"]
-        return page + (
-            f'# TYPE {ttft} histogram\n{ttft}_bucket{{le="+Inf"}} {count}\n{ttft}_count {count}\n{ttft}_sum {self._ttft_sum_s}\n'
-        )
 
 
 def _received(ancillary: list[tuple[int, int, bytes]]) -> int:
