@@ -18,7 +18,8 @@ from harness.hosts.local import LocalHost
 from harness.launch import preflight, server
 from harness.launch.server import Server
 from harness.load import drive
-from harness.measure import goodput, metrics, speculation, stopping
+from harness.measure import goodput, metrics, speculation, stopping, trials
+from harness.measure.runs import Run as MeasuredRun
 from harness.probe import hash_files
 from harness.recipe import load
 from harness.recipe.resolve import GridOverrides, resolve
@@ -28,7 +29,6 @@ from harness.schema.job import Progress
 from harness.schema.machine import Machine
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
-from harness.schema.request import Record
 from harness.schema.result import CellResult, Result
 from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
 from harness.schema.workload import Cell, Skipped
@@ -181,7 +181,8 @@ class Run:
         self.order, self.plan, self.folder, self.observer, self.calibration = order, plan, folder, observer, calibration
         self.anchor = Anchor(wall=_wall(), mono_ns=clock.now())
         self.trials: list[Trial] = []
-        self.records: dict[int, list[Record]] = {}
+        self.runs: dict[str, list[MeasuredRun]] = {}
+        """By cell."""
         self.cells: dict[str, CellResult] = {}
         self.spent_s: dict[str, float] = {}
         self.facts = EngineFacts(name=plan.engine)
@@ -230,7 +231,7 @@ class Run:
     def _trial(self, cell: Cell, block: int, sampler: Sampler) -> str | None:
         """One trial, stored before anything else happens. Gives the reason when the cell is done."""
         index = len(self.trials)
-        job = self.session.job(cell, index, first=not self._of(cell))
+        job = self.session.job(cell, index, first=cell.id not in self.runs)
         raw = self.folder.trial_path(index)
         before = self.session.counters()
         start = clock.now()
@@ -256,17 +257,15 @@ class Run:
             counters_after=after,
         )
         self.trials.append(trial)
-        self.records[index] = records
+        runs = self.runs.setdefault(cell.id, [])
+        runs.append(trials.run_of(cell, trial, records))
         self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
         self.folder.add_trial(trial, records, sampler.take())
-        reason = stopping.stop(self.plan.workload.profile, cell, self._of(cell), self.records, self.spent_s[cell.id])
-        self.cells[cell.id] = metrics.cell_result(cell, self._of(cell), self.records, stopped_by=reason or "interrupted")
+        reason = stopping.stop(self.plan.workload.profile, cell, runs, self.spent_s[cell.id])
+        self.cells[cell.id] = metrics.of_runs(cell, runs, stopped_by=reason or "interrupted")
         self.folder.save(self.result("running"))
         self.session.check_alive()
         return reason
-
-    def _of(self, cell: Cell) -> list[Trial]:
-        return [trial for trial in self.trials if trial.cell == cell.id]
 
     def _show(self, cell: Cell, progress: Progress, start: int) -> None:
         work = self.plan.workload
@@ -289,7 +288,7 @@ class Run:
         mean = sum(self.spent_s.values()) / len(self.trials)
         left = 0.0
         for cell in self.plan.workload.cells:
-            done = len(self._of(cell))
+            done = len(self.runs.get(cell.id, ()))
             each = self.spent_s[cell.id] / done if done else mean
             left += each * max(0, self.plan.workload.profile.runs - done)
         return left

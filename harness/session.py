@@ -105,11 +105,11 @@ class Talk:
 
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url
-        self._headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
+        self._client = http.Client(url, {} if api_key is None else {"authorization": f"Bearer {api_key}"})
 
     def page(self, path: str) -> object | None:
         """A decoded JSON page; None where there is none."""
-        reply = http.fetch(self.url + path, headers=self._headers)
+        reply = self._client.fetch(path)
         try:
             return reply.json() if reply.ok else None
         except msgspec.DecodeError:
@@ -118,12 +118,12 @@ class Talk:
     def counters(self, engine: Engine) -> dict[str, float]:
         if engine.METRICS is None:
             return {}
-        reply = http.fetch(self.url + engine.METRICS, headers=self._headers)
+        reply = self._client.fetch(engine.METRICS)
         return engine.counters(reply.text) if reply.ok else {}
 
     def ask(self, path: str, payload: object, what: str, timeout_s: float = 600.0) -> object:
         """The JSON answer to `payload`. Raises `EngineError`."""
-        reply = http.fetch(self.url + path, payload=payload, headers=self._headers, timeout_s=timeout_s)
+        reply = self._client.fetch(path, payload=payload, timeout_s=timeout_s)
         if reply.ok:
             try:
                 return reply.json()
@@ -137,7 +137,7 @@ class Talk:
         )
 
     def reachable(self) -> None:
-        reply = http.fetch(f"{self.url}/v1/models", headers=self._headers)
+        reply = self._client.fetch("/v1/models")
         if reply.status == 0:
             raise EngineError(f"{self.url} does not answer: {reply.text}", "check that the server runs, and its address")
         if reply.status in (401, 403):

@@ -36,6 +36,10 @@ from harness.units import NS_PER_S
 READ_BYTES = 64 * 1024  # more would make each recvmsg allocate by mmap
 TICK_S = 0.5
 CONNECT_LIMIT_NS = 10 * NS_PER_S
+MANY = 32
+PAUSE_S = 0.0005
+"""With so many streams something is always ready: a pause before each look lets several be read in one turn, which saves a fifth of the
+CPU time. The kernel's stamps do not mind; it is far less than the time between two tokens of a stream."""
 SPARE = 8
 """Open loop: idle connections at hand."""
 LEAD_NS = 100_000_000
@@ -135,8 +139,12 @@ class Driver:
     def _turn(self) -> None:
         """Looks after every socket that is ready; when none is, reads a little of what has ended."""
         waiting, next_ns = self._ledger.waiting, self._asks.next_ns
-        if next_ns is not None and not waiting:
+        if waiting:
+            pass
+        elif next_ns is not None:
             self._wait_until(next_ns)
+        elif self._tally.in_flight >= MANY and self._ledger.kernel:
+            clock.sleep(PAUSE_S)
         ready = self._epoll.poll(0 if waiting or next_ns is not None else TICK_S)
         if not ready and waiting:
             self._ledger.read_some()

@@ -16,7 +16,7 @@ class BadHttp(Exception):
 
 
 class Answer:
-    """Fed with what arrives; keeps the body without its framing, and for each read how much of the body had come by then, and when.
+    """Fed with what arrives; keeps the body without its framing, in the pieces that each read brought, and when.
 
     `feed` is in the hot path: mostly one read is one whole chunk.
     """
@@ -26,7 +26,6 @@ class Answer:
         "_left",
         "_mode",
         "done",
-        "ends",
         "headers",
         "keep_alive",
         "pieces",
@@ -44,7 +43,6 @@ class Answer:
         self.done = False
         self.pieces: list[bytes] = []
         self.size = 0
-        self.ends = array("Q")
         self.stamps = array("q")
         self._mode = _HEAD
         self._left = 0  # bytes to come of the body, or of the current chunk
@@ -61,8 +59,7 @@ class Answer:
                     size = -1
                 if size == len(data) - at - 4 and data[-2:] == b"\r\n" and self.size < MAX_BODY_BYTES:
                     self.pieces.append(data[at + 2 : -2])  # as `add` does, which costs a call
-                    self.size = end = self.size + size
-                    self.ends.append(end)
+                    self.size += size
                     self.stamps.append(stamp)
                     return False
         return self._feed(data, stamp)
@@ -71,7 +68,6 @@ class Answer:
         """Body bytes that came in one read. Raises `BadHttp`."""
         self.pieces.append(body)
         self.size += len(body)
-        self.ends.append(self.size)
         self.stamps.append(stamp)
         if self.size > MAX_BODY_BYTES:
             raise BadHttp(f"the answer is longer than {MAX_BODY_BYTES} bytes")

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from harness.measure import throughput
-from harness.measure.runs import Request, Run
+from harness.measure.runs import Run
 from harness.measure.stats import Estimate, mean, mser5, trend
 from harness.measure.throughput import counted_by_event, in_steady_window
 from harness.schema.result import Finding
@@ -130,12 +130,12 @@ def _tokens(runs: Sequence[Run]) -> Iterator[Finding]:
     if said and abs(again - said) > TOKEN_TOLERANCE * said:
         text = f"the server counted {said} tokens, the tokenizer finds {again} in its text ({again / said - 1:+.1%})"
         yield Finding(code="retokenized", severity="warning", text=text)
-    odd = [request for request in valid if _event_sum(request) not in (0, request.timing.tokens)]
+    odd = [request for request in valid if request.timing.event_tokens not in (0, request.timing.tokens)]
     if odd:
         first = odd[0]
         text = (
             f"in {len(odd)} of {len(valid)} requests the events' token counts do not add up to the total "
-            f"(first: request {first.record.index}, {_event_sum(first)} of {first.timing.tokens})"
+            f"(first: request {first.record.index}, {first.timing.event_tokens} of {first.timing.tokens})"
         )
         yield Finding(code="event_counts", severity="warning", text=text)
     if valid and not all(counted_by_event(run) for run in runs):
@@ -145,7 +145,7 @@ def _tokens(runs: Sequence[Run]) -> Iterator[Finding]:
 
 def _reads(runs: Sequence[Run]) -> Iterator[Finding]:
     valid = [request for run in runs for request in run.valid]
-    events, reads = sum(len(request.record.events) for request in valid), sum(request.record.reads for request in valid)
+    events, reads = sum(request.timing.events for request in valid), sum(request.record.reads for request in valid)
     if reads < FEW_READS * events:
         text = (
             f"{reads} reads brought {events} events: several events share one time stamp, so event gaps are not to be trusted"
@@ -209,7 +209,3 @@ def _drifts(change: Estimate) -> bool:
 
 def _change(change: Estimate) -> str:
     return f"{change.value:+.1%} (99 % interval {change.low:+.1%} to {change.high:+.1%})"
-
-
-def _event_sum(request: Request) -> int:
-    return sum(event.tokens or 0 for event in request.record.events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from itertools import pairwise, takewhile
 
@@ -38,7 +39,11 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     token_source: str
     """Where N and k1 come from: `token_ids`, `continuous_usage`, `usage+tokenizer`, `usage` (no k1), `tokenizer` or `none`."""
     token_events: int = 0
-    gaps_ns: tuple[int, ...] = ()
+    events: int = 0
+    """Of any kind."""
+    event_tokens: int = 0
+    """Tokens that the events themselves account for."""
+    gaps_ns: Sequence[int] = ()
     """Between successive token-bearing events, however many tokens each carried."""
     decode_tok_s: float | None = None
     decode_tok_s_n1: float | None = None
@@ -93,7 +98,9 @@ def timing(record: Record, *, rtt_ns: int | None = None, cached_if_unsaid: int |
         tokens=tokens,
         token_source=source,
         token_events=len(bearing),
-        gaps_ns=tuple(b - a for a, b in pairwise(bearing)),
+        events=len(record.events),
+        event_tokens=sum(event.tokens or 0 for event in record.events),
+        gaps_ns=array("q", (b - a for a, b in pairwise(bearing))),
         decode_tok_s=decode,
         decode_tok_s_n1=n1,
         tpot_ns=tpot,

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from harness.measure import checks, crosscheck, figures
-from harness.measure.runs import runs_of
+from harness.measure.runs import Run
 from harness.measure.stats import Estimate
+from harness.measure.trials import runs_of
 from harness.schema.request import Record
 from harness.schema.result import CellResult, Figure
 from harness.schema.run import Trial
@@ -73,7 +74,11 @@ def cell_result(
     cell: Cell, trials: Sequence[Trial], records_by_trial: Mapping[int, Sequence[Record]], *, stopped_by: str
 ) -> CellResult:
     """Everything that is said of a cell, from its trials and their records (by trial index)."""
-    runs = runs_of(cell, trials, records_by_trial)
+    return of_runs(cell, runs_of(cell, trials, records_by_trial), stopped_by=stopped_by)
+
+
+def of_runs(cell: Cell, runs: Sequence[Run], *, stopped_by: str) -> CellResult:
+    """The same, from runs that are worked out."""
     findings = (*checks.findings(cell, runs), *crosscheck.findings(cell, runs))
     measured = [request for run in runs for request in run.measured]
     found = figures.estimates(cell, runs)

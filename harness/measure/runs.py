@@ -1,15 +1,14 @@
-"""A trial with its records worked out: what every other module here computes from."""
+"""What every other module here computes from: a trial with its requests worked out. `trials` makes it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from harness.measure.latency import Timing, excluded, timing
+from harness.measure.latency import Timing
 from harness.schema.request import Record
 from harness.schema.run import Trial
-from harness.schema.workload import Cell
 
 CACHE_LIMIT = 0.01
 """Share of prompt tokens from the prefix cache above which a cell without prefix caching does not count."""
@@ -17,6 +16,7 @@ CACHE_LIMIT = 0.01
 
 class Request(msgspec.Struct, frozen=True):
     record: Record
+    """Without its events: a long run would not fit into memory with them."""
     timing: Timing
     excluded: str | None
 
@@ -30,6 +30,8 @@ class Run(msgspec.Struct, frozen=True):
 
     trial: Trial
     requests: tuple[Request, ...]
+    steady_tokens: int = 0
+    """Tokens that arrived in the steady windows (`throughput.steady_windows`), from requests that count."""
 
     @property
     def measured(self) -> list[Request]:
@@ -46,22 +48,6 @@ class Run(msgspec.Struct, frozen=True):
         if any(name not in before or name not in after for name in names):
             return None
         return tuple(after[name] - before[name] for name in names)
-
-
-def runs_of(cell: Cell, trials: Sequence[Trial], records_by_trial: Mapping[int, Sequence[Record]]) -> list[Run]:
-    """In the order of the trials; a trial whose records are missing has no requests."""
-    return [_run(cell, trial, records_by_trial.get(trial.index, ())) for trial in trials]
-
-
-def _run(cell: Cell, trial: Trial, records: Sequence[Record]) -> Run:
-    run = Run(trial, ())
-    hits = cache_share([run])
-    uncached = 0 if not cell.prefix_caching and hits is not None and hits <= CACHE_LIMIT else None
-    requests = []
-    for record in sorted(records, key=lambda record: (record.t_send_ns, record.index)):
-        times = timing(record, rtt_ns=trial.client.rtt_ns, cached_if_unsaid=uncached)
-        requests.append(Request(record, times, excluded(record, times)))
-    return Run(trial, tuple(requests))
 
 
 def cache_share(runs: Sequence[Run]) -> float | None:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from harness.measure import figures
-from harness.measure.runs import Run, runs_of
-from harness.schema.request import Record
-from harness.schema.run import Trial
+from harness.measure.runs import Run
 from harness.schema.workload import PERCENTILE_FLOORS, Cell, Profile
 
 
-def stop(
-    profile: Profile, cell: Cell, trials: Sequence[Trial], records_by_trial: Mapping[int, Sequence[Record]], elapsed_s: float
-) -> str | None:
+def stop(profile: Profile, cell: Cell, runs: Sequence[Run], elapsed_s: float) -> str | None:
     """Why no further trial of this cell is needed or allowed: `target`, `runs`, `max_runs` or `budget`; None: measure on.
 
     `elapsed_s` is what the cell's trials took so far.
     """
-    runs = runs_of(cell, trials, records_by_trial)
-    if len(trials) >= profile.runs and not any(run.valid for run in runs):
+    if len(runs) >= profile.runs and not any(run.valid for run in runs):
         return "runs"  # more of the same would not bring a figure
-    done = len(trials) >= profile.runs and elapsed_s >= profile.min_seconds
+    done = len(runs) >= profile.runs and elapsed_s >= profile.min_seconds
     if done and profile.target is None:
         return "runs"
     if done and _enough_requests(profile, runs) and _narrow(profile, cell, runs):
         return "target"
-    if len(trials) >= profile.max_runs and elapsed_s >= profile.min_seconds:
+    if len(runs) >= profile.max_runs and elapsed_s >= profile.min_seconds:
         return "max_runs"
     return "budget" if elapsed_s >= profile.max_seconds else None
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
 
 from harness.measure.runs import Request, Run
+from harness.schema.request import Record
 from harness.units import NS_PER_S
 
 
@@ -58,27 +60,29 @@ def steady_windows(run: Run, concurrency: int | None) -> list[Window]:
 
 
 def steady_tok_s(run: Run, concurrency: int | None) -> float | None:
-    """Tokens per second that arrived in the steady windows, from requests that count.
+    """Tokens per second that arrived in the steady windows, from requests that count."""
+    return _rate(run.steady_tokens, _length_ns(steady_windows(run, concurrency)))
+
+
+def steady_tokens(run: Run, sound: Sequence[Record], concurrency: int | None) -> int:
+    """Of `sound`, the records that count, with their events: the tokens that arrived in the steady windows.
 
     Events are counted where they carry counts. Where they do not, the answers that ended in the windows count whole: what is cut
     off at an end came in at a start.
     """
     windows = steady_windows(run, concurrency)
-    sound = [request for request in run.requests if request.excluded is None]
-    if counted_by_event(run):
-        arrivals = [(event.t_ns, event.tokens or 0) for request in sound for event in request.record.events]
-    else:
-        arrivals = [(request.record.t_end_ns, request.timing.tokens or 0) for request in sound]
-    return _rate(sum(tokens for t_ns, tokens in arrivals if _within(windows, t_ns)), _length_ns(windows))
+    if not counted_by_event(run):
+        return sum(r.timing.tokens or 0 for r in run.requests if r.excluded is None and _within(windows, r.record.t_end_ns))
+    events = chain.from_iterable(record.events for record in sound)
+    if len(windows) == 1:  # nearly always
+        start, end = windows[0].start_ns, windows[0].end_ns
+        return sum(event.tokens for event in events if event.tokens and start < event.t_ns <= end)
+    return sum(event.tokens for event in events if event.tokens and _within(windows, event.t_ns))
 
 
 def counted_by_event(run: Run) -> bool:
     """Whether the events of every request that counts account for all its tokens."""
-    return all(
-        sum(event.tokens or 0 for event in request.record.events) == request.timing.tokens
-        for request in run.requests
-        if request.excluded is None
-    )
+    return all(r.timing.event_tokens == r.timing.tokens for r in run.requests if r.excluded is None)
 
 
 def full_tok_s(run: Run) -> float | None:

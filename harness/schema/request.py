@@ -11,7 +11,7 @@ ROLE, CONTENT, REASONING, TOOL, OTHER = "role", "content", "reasoning", "tool", 
 TOKEN_KINDS = (CONTENT, REASONING, TOOL)
 
 
-class Event(msgspec.Struct, frozen=True, array_like=True):
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One server-sent `data:` event."""
 
     t_ns: int

@@ -50,11 +50,10 @@ def write(path: Path, trials_path: Path, trials: Sequence[Trial]) -> None:
     plain = ", ".join(f'raw."{name}"' for name in _types(Record))
     flat = ", ".join(f'raw.{part}."{name}" AS {part}_{name}' for part, kind in _NESTED.items() for name in _types(kind))
     present = ", ".join(f"raw.{part} IS NOT NULL AS has_{part}" for part in _NESTED)
-    requests = f"SELECT trial, cell, block, {plain}, {present}, {flat} FROM raw JOIN trials USING (trial) ORDER BY trial, index"
+    requests = f"SELECT trial, cell, block, {plain}, {present}, {flat} FROM raw JOIN trials USING (trial)"
     events = """
         SELECT trial, request, seq - 1 AS seq, (e->>0)::BIGINT AS t_ns, e->>1 AS kind, e->>2 AS text, (e->>3)::BIGINT AS tokens FROM
-        (SELECT trial, index AS request, unnest(events) AS e, generate_subscripts(events, 1) AS seq FROM raw)
-        ORDER BY trial, request, seq"""
+        (SELECT trial, index AS request, unnest(events) AS e, generate_subscripts(events, 1) AS seq FROM raw)"""
     sampled = [str(trials_path / f"{trial.index:05d}.samples") for trial in trials]
     samples = f"""
         SELECT trial, (j->>0)::BIGINT AS t_ns, j->>1 AS source, j->>2 AS scope, j->>3 AS name, (j->>4)::DOUBLE AS value, j->>5 AS unit

@@ -297,7 +297,7 @@ def _events(wire: bytes, place: int) -> list[tuple[int, bytes]]:
         if data:
             answer.feed(data, stamp)
     assert answer.close()
-    return list(sse.events(answer.body(), answer.ends, answer.stamps))
+    return list(sse.events(answer.pieces, answer.stamps))
 
 
 def does(case: Case) -> str:

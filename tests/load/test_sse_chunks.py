@@ -20,7 +20,7 @@ def captured(name: str) -> Answered:
     answer = Answer()
     assert answer.feed((DATA / f"{name}.txt").read_bytes(), 1), "the framing is not understood"
     assert answer.status == 200
-    return said(*(data for _, data in sse.events(answer.body(), answer.ends, answer.stamps)))
+    return said(*(data for _, data in sse.events(answer.pieces, answer.stamps)))
 
 
 def said(*events: object) -> Answered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -39,7 +39,7 @@ def feed(reads: list[bytes]) -> Answer:
 def test_chunks_cut_anywhere(pieces: list[bytes], places: list[int], extension: bytes, trailer: bytes) -> None:
     answer = feed(cut(chunked(pieces, extension, trailer), places))
     assert answer.body() == b"".join(pieces)
-    assert answer.size == answer.ends[-1] == len(answer.body())
+    assert answer.size == len(answer.body())
     assert answer.keep_alive
 
 
@@ -48,7 +48,7 @@ def test_each_read_is_known_by_where_it_ended(pieces: list[bytes], places: list[
     """Replays the reads: after each, exactly that much of the body was there, at that stamp."""
     reads = cut(chunked(pieces), places)
     whole = feed(reads)
-    told = dict(zip(whole.stamps, whole.ends, strict=True))
+    told = dict(zip(whole.stamps, accumulate(map(len, whole.pieces)), strict=True))
     partial, size = Answer(), 0
     for stamp, data in enumerate(reads):
         partial.feed(data, stamp)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.measure import checks, crosscheck
-from harness.measure.runs import runs_of
+from harness.measure.trials import runs_of
 from harness.schema.request import CONTENT, Record, ServerTimings, Usage
 from harness.schema.result import Finding
 from harness.schema.run import ClientReport, Trial

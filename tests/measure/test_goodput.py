@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from harness.measure import checks, goodput, metrics
-from harness.measure.runs import Run, runs_of
+from harness.measure.runs import Run
+from harness.measure.trials import runs_of
 from harness.schema.request import Record
 from harness.schema.result import CellResult, Figure
 from harness.schema.workload import Cell, Slo

@@ -22,7 +22,7 @@ def test_speculative_stream() -> None:
     assert found.decode_tok_s == 50.0
     assert found.decode_tok_s_n1 == 70.0
     assert found.tpot_ns == 20 * MS
-    assert found.gaps_ns == (50 * MS, 50 * MS)
+    assert tuple(found.gaps_ns) == (50 * MS, 50 * MS)
     assert found.prefill_tok_s == 5120.0
     assert found.why == {}
 
@@ -69,7 +69,7 @@ def test_tokens_without_text_are_counted_when_they_came() -> None:
     found = timing(stream((90, ROLE, 1), (100, CONTENT, 2), (150, OTHER, 2), (200, CONTENT, 2), (250, OTHER, 1)))
     assert (found.ttft_ns, found.k1, found.decode_ns) == (100 * MS, 3, 150 * MS)
     assert found.decode_tok_s == pytest.approx(5 / 0.15)
-    assert found.gaps_ns == (50 * MS, 50 * MS, 50 * MS)
+    assert tuple(found.gaps_ns) == (50 * MS, 50 * MS, 50 * MS)
 
 
 UNCOUNTED = ((100.0, CONTENT, None), (150.0, CONTENT, None), (200.0, CONTENT, None))

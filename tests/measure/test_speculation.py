@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from harness.measure import speculation
-from harness.measure.runs import runs_of
+from harness.measure.trials import runs_of
 from harness.schema.request import Record, ServerTimings
 from tests.measure.streams import cell, even, speculative, trial
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 
 from harness.measure.stopping import stop
+from harness.measure.trials import runs_of
 from harness.schema.request import Record
 from harness.schema.workload import Profile
 from tests.measure.streams import back_to_back, cell, even, failed, keyed, profile, trial
@@ -11,7 +12,7 @@ from tests.measure.streams import back_to_back, cell, even, failed, keyed, profi
 def decide(done: list[list[Record]], elapsed_s: float = 10.0, *, concurrency: int = 1, **changes: object) -> str | None:
     wanted: Profile = profile(**changes)
     trials = [trial(index) for index in range(len(done))]
-    return stop(wanted, cell(concurrency), trials, keyed(done), elapsed_s)
+    return stop(wanted, cell(concurrency), runs_of(cell(concurrency), trials, keyed(done)), elapsed_s)
 
 
 def paced(*steps: float) -> list[list[Record]]:

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from harness.measure import throughput
-from harness.measure.runs import Run, runs_of
+from harness.measure.runs import Run
+from harness.measure.trials import runs_of
 from harness.schema.request import CONTENT, Record
 from tests.measure.streams import MS, NO_HITS, cell, even, failed, stream, trial
 

@@ -1,0 +1,33 @@
+"""Trials and their records → runs, worked out and without their events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from harness.measure import throughput
+from harness.measure.latency import excluded, timing
+from harness.measure.runs import CACHE_LIMIT, Request, Run, cache_share
+from harness.schema.request import Record
+from harness.schema.run import Trial
+from harness.schema.workload import Cell
+
+
+def runs_of(cell: Cell, trials: Sequence[Trial], records_by_trial: Mapping[int, Sequence[Record]]) -> list[Run]:
+    """In the order of the trials; a trial whose records are missing has no requests."""
+    return [run_of(cell, trial, records_by_trial.get(trial.index, ())) for trial in trials]
+
+
+def run_of(cell: Cell, trial: Trial, records: Sequence[Record]) -> Run:
+    hits = cache_share([Run(trial, ())])
+    uncached = 0 if not cell.prefix_caching and hits is not None and hits <= CACHE_LIMIT else None
+    requests, sound = [], []
+    for record in sorted(records, key=lambda record: (record.t_send_ns, record.index)):
+        times = timing(record, rtt_ns=trial.client.rtt_ns, cached_if_unsaid=uncached)
+        reason = excluded(record, times)
+        requests.append(Request(msgspec.structs.replace(record, events=()), times, reason))
+        if reason is None:
+            sound.append(record)
+    run = Run(trial, tuple(requests))
+    return msgspec.structs.replace(run, steady_tokens=throughput.steady_tokens(run, sound, cell.concurrency))
