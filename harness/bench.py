@@ -13,7 +13,7 @@ import msgspec
 
 from harness import __version__, clock
 from harness.engines import ENGINES
-from harness.errors import HarnessError, InvalidResult, MachineError
+from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, RecipeError
 from harness.hosts.local import LocalHost
 from harness.launch import preflight, server
 from harness.launch.server import Server
@@ -107,18 +107,24 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     try:
         with ExitStack() as stack:
             running = stack.enter_context(_server(order, plan, folder.logs / "engine.log", observer)) if plan.launch else None
-            run.open(running)
-            run.measure(stack.enter_context(Sampler()))
+            try:
+                run.open(running)
+                run.measure(stack.enter_context(Sampler()))
+            except EngineError:
+                if running:
+                    running.check()  # that it has died, and why, says more than that it does not answer
+                raise
+            folder.finish(run.result("complete"))
     except (KeyboardInterrupt, SystemExit):
-        folder.finish(run.result("interrupted"))
-        observer.say(f"Interrupted: {len(run.trials)} finished trials are kept in {folder.path}")
+        if not folder.finished:
+            folder.finish(run.result("interrupted"))
+            observer.say(f"Interrupted: {len(run.trials)} finished trials are kept in {folder.path}")
         raise
     except HarnessError:
-        folder.finish(run.result("failed"))
+        if not folder.finished:
+            folder.finish(run.result("failed"))
         raise
-    result = run.result("complete")
-    folder.finish(result)
-    return folder.path, result
+    return folder.path, run.result("complete")
 
 
 def exit_code(result: Result) -> int:
@@ -152,7 +158,10 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
         taken = f"port {plan.port} is taken{server.owner_of(plan.port)}"
         if "port" in order.overrides:
             raise MachineError(taken, "end that program, or leave --set port=… out: then a free one is chosen")
-        plan = order.plan(port=str(server.free_port(plan.host)))
+        try:
+            plan = order.plan(port=str(server.free_port(plan.host)))
+        except RecipeError as error:
+            raise MachineError(taken, f"end that program; another port cannot be taken: {error.message}") from None
         observer.say(f"{taken[0].upper()}{taken[1:]}, so the server gets {plan.port}")
     return plan
 
@@ -256,11 +265,12 @@ class Run:
             counters_before=before,
             counters_after=after,
         )
-        self.trials.append(trial)
-        runs = self.runs.setdefault(cell.id, [])
-        runs.append(trials.run_of(cell, trial, records))
-        self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
+        run = trials.run_of(cell, trial, records)
         self.folder.add_trial(trial, records, sampler.take())
+        self.trials.append(trial)  # only now: a result names no trial that is not stored
+        runs = self.runs.setdefault(cell.id, [])
+        runs.append(run)
+        self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
         reason = stopping.stop(self.plan.workload.profile, cell, runs, self.spent_s[cell.id])
         self.cells[cell.id] = metrics.of_runs(cell, runs, stopped_by=reason or "interrupted")
         self.folder.save(self.result("running"))

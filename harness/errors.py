@@ -3,12 +3,12 @@
     HarnessError                 1  a fault of the harness itself, or one that has no better name
     ├── UsageError               2  the command line is wrong
     ├── RecipeError              3  a recipe or profile cannot be read, is wrong, or does not resolve
-    ├── MachineError             4  this machine lacks something the plan needs (GPU, Docker, an engine, memory, a free port)
+    ├── MachineError             4  this machine lacks something the plan needs (GPU, Docker, an engine, a free port)
     ├── EngineError              5  the engine died, never became ready, or answers wrongly
     ├── InvalidResult            6  the run ended, but at least one cell is not valid
     ├── StoreError               7  results cannot be written or read
     └── VerifyError              8  a stored result does not agree with its own raw data
-    (Ctrl-C ends with 130, SIGTERM with 143)
+    (Ctrl-C ends with 130, SIGTERM with 143, a closed terminal with 129)
 
 An error is two lines: what is wrong and where, and the next step. `harness/cli` prints them; nobody below it prints.
 """

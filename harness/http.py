@@ -43,7 +43,7 @@ class Client:
         self._known = place.scheme in ("http", "https") and bool(place.hostname)
         self._path = place.path.rstrip("/") + (f"?{place.query}" if place.query else "")
         kind = HTTPSConnection if place.scheme == "https" else HTTPConnection
-        self._connection = kind(place.hostname or "", port)
+        self._connection = kind(place.hostname or "", port or kind.default_port)
         self._headers = {"content-type": "application/json", **(headers or {})}
 
     def fetch(self, path: str, *, payload: object | None = None, timeout_s: float = 10.0) -> Reply:

@@ -7,10 +7,6 @@ from typing import NewType
 Ns = NewType("Ns", int)
 """Integer nanoseconds: an instant on CLOCK_MONOTONIC, or a span between two such instants."""
 
-Seconds = NewType("Seconds", float)
-Watts = NewType("Watts", float)
-Joules = NewType("Joules", float)
-
 NS_PER_S = 1_000_000_000
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import VerifyError
-from harness.measure import goodput, metrics
+from harness.measure import goodput, metrics, speculation
 from harness.schema.result import CellResult
 from harness.store import folder
 from harness.store.folder import Stored
@@ -41,7 +41,7 @@ def _differences(stored: Stored) -> Iterator[str]:
     if not digest == result.recipe_sha256 == plan.recipe_sha256:
         yield "recipe.yaml is not the recipe that was measured"
     for trial in result.trials:
-        if trial.index not in stored.records:
+        if not stored.records.get(trial.index):
             yield f"trial {trial.index} has no records"
     measured = {trial.cell for trial in result.trials}
     known = {cell.cell.id for cell in result.cells}
@@ -50,6 +50,9 @@ def _differences(stored: Stored) -> Iterator[str]:
         trials = [trial for trial in result.trials if trial.cell == cell.cell.id]
         again = metrics.cell_result(cell.cell, trials, stored.records, stopped_by=cell.stopped_by)
         yield from _cell_differences(cell, again)
+    faked = speculation.synthetic_acceptance(plan.launch.argv, plan.launch.env) if plan.launch else None
+    if faked is not None and faked not in result.findings:
+        yield "the plan fakes the acceptance of drafts, and the result does not say so"
     said = {finding for finding in result.findings if finding.code in goodput.CODES}
     if said != set(goodput.findings(result.cells)):
         yield "what is said of the ramp of rates does not follow from its cells"
@@ -57,6 +60,10 @@ def _differences(stored: Stored) -> Iterator[str]:
 
 def _cell_differences(stored: CellResult, again: CellResult) -> Iterator[str]:
     where = stored.cell.id
+    for code in sorted({finding.code for finding in (*stored.findings, *again.findings)}):
+        kinds = [[f.severity for f in cell.findings if f.code == code] for cell in (stored, again)]
+        if kinds[0] != kinds[1]:
+            yield f"{where} finding {code}: stored {', '.join(kinds[0]) or 'none'}, recomputed {', '.join(kinds[1]) or 'none'}"
     for name in ("verdict", "trials", "sent", "valid", "excluded"):
         if getattr(stored, name) != getattr(again, name):
             yield f"{where} {name}: stored {getattr(stored, name)}, recomputed {getattr(again, name)}"
@@ -67,6 +74,9 @@ def _cell_differences(stored: CellResult, again: CellResult) -> Iterator[str]:
             continue
         for part in ("value", "low", "high"):
             if not _same(getattr(one, part), getattr(two, part)):
+                yield f"{where} {name} {part}: stored {getattr(one, part)}, recomputed {getattr(two, part)}"
+        for part in ("n", "unit", "basis", "reason"):
+            if getattr(one, part) != getattr(two, part):
                 yield f"{where} {name} {part}: stored {getattr(one, part)}, recomputed {getattr(two, part)}"
 
 

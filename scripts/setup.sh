@@ -25,6 +25,7 @@ else
   [ -x .venv/bin/python ] || "$python" -m venv .venv || fail "python3 -m venv does not work here" "apt install python3-venv, or install uv"
   install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
 fi
+rm -f .venv/.run-* .venv/.dev-*  # what is there is no longer what an older stamp says
 install --require-hashes "${files[@]}"
 install --require-hashes --no-deps -r requirements/cpu.txt
 install --no-deps --no-build-isolation -e .

@@ -78,3 +78,10 @@ def test_nobody_listens() -> None:
     reply = fetch(f"http://127.0.0.1:{port}/x")
     assert reply.status == 0
     assert "refused" in reply.text
+
+
+@pytest.mark.parametrize("url", ["http://[::1]", "http://[fd00::abcd]/v1"])
+def test_an_ipv6_address_needs_no_port(url: str) -> None:
+    client = Client(url)
+    assert client._connection.port == 80
+    assert client._connection.host == url.partition("[")[2].partition("]")[0]

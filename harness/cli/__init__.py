@@ -16,12 +16,18 @@ def main() -> None:
     except HarnessError as error:
         if os.environ.get("HARNESS_DEBUG"):
             raise
-        for note in getattr(error, "__notes__", ()):  # what else went wrong while stopping
-            print(f"harness: {note}", file=sys.stderr)
+        _print_notes(error)
         print(f"harness: {error.message}\nHint: {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        _print_notes(error)
         sys.exit(130)
-    except BrokenPipeError:  # `harness … | head`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is still buffered has nowhere to go
-        sys.exit(141)
+    except SystemExit as error:
+        _print_notes(error)
+        raise
+
+
+def _print_notes(error: BaseException) -> None:
+    """What else went wrong while stopping: a server that would not end, say."""
+    for note in getattr(error, "__notes__", ()):
+        print(f"harness: {note}", file=sys.stderr)

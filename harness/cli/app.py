@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -202,14 +203,18 @@ def serve(recipe: RecipeName = None, set_: Set = None) -> None:
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
 
-    with (
-        tempfile.TemporaryDirectory(prefix="harness-") as folder,
-        interruptible(),
-        Terminal(quiet=False) as terminal,
-        conductor.serving(order, Path(folder) / "engine.log", terminal) as (plan, server),
-    ):
-        terminal.say(f"{plan.served_model} answers at {server.url}/v1 until Ctrl-C")
-        server.wait()
+    folder = Path(tempfile.mkdtemp(prefix="harness-"))
+    try:
+        with (
+            interruptible(),
+            Terminal(quiet=False) as terminal,
+            conductor.serving(order, folder / "engine.log", terminal) as (plan, server),
+        ):
+            terminal.say(f"{plan.served_model} answers at {server.url}/v1 until Ctrl-C")
+            server.wait()
+    except (KeyboardInterrupt, SystemExit):
+        shutil.rmtree(folder, ignore_errors=True)  # where the server failed it stays: its log is in it
+        raise
 
 
 def _print_plan(plan: Plan, json: bool) -> None:

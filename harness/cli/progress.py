@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """The conductor's `Observer`. `quiet` leaves out everything but warnings."""
+    """The conductor's `Observer`. `quiet` says nothing."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -67,7 +67,8 @@ def interruptible() -> Iterator[None]:
     def unwind(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]  # nohup
+    before = {number: signal.signal(number, unwind) for number in ours}
     try:
         yield
     finally:

@@ -75,6 +75,10 @@ def order(
     from harness import bench
     from harness.recipe.resolve import GridOverrides
 
+    if url is None:
+        for option, given in (("--model", model), ("--api-key-env", api_key_env)):
+            if given is not None:
+                raise UsageError(f"{option} is for a server that already runs", "add --url http://…, or leave it out")
     grid = GridOverrides(
         depth=_numbers("--depth", depth),
         pp=_numbers("--pp", pp),

@@ -21,8 +21,10 @@ COUNTERS = (
     "spec_accepted_tokens",
     "ttft_sum_s",
     "ttft_count",
+    "spec_accept_length_gauge",
 )
-"""Our names for the engines' own counters, all monotone since the server started; an engine gives those that it has."""
+"""Our names for the engines' own counters; an engine gives those that it has. All are monotone since the server started, but for the
+gauge, which tells of the moment and stands in for the drafts where those are not counted."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):

@@ -31,6 +31,8 @@ HARMLESS = {"DEBUG", "INFO", "WARNING", "D", "I", "W"}
 EXCEPTION = re.compile(
     r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|NotFound|Exceeded|Refused|Timeout|Failure|Exit)(?::.*)?$"
 )
+QUALIFIED = re.compile(r"(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?::.*)?$")
+"""What ends a traceback may be called anything: triton.runtime.errors.OutOfResources."""
 UNINFORMATIVE = re.compile(r"validation errors? for \w+$|Error:\s*$")
 """Exception lines that say nothing themselves (pydantic only counts the errors): the line after them does."""
 WRAPPER = re.compile(
@@ -98,7 +100,7 @@ def _candidates(log: Sequence[str]) -> Iterator[Chain]:
             chain = chain or Chain()
             inside = True
         elif inside:
-            if text and not text.startswith((" ", "\t")) and EXCEPTION.match(text):
+            if text and not text.startswith((" ", "\t")) and (EXCEPTION.match(text) or QUALIFIED.match(text)):
                 assert chain is not None
                 chain.lines.append(text)
                 inside, wants_detail = False, bool(UNINFORMATIVE.search(text))

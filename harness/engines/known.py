@@ -80,6 +80,11 @@ COMMON = (
         "memory ran out",
         FREE_MEMORY,
     ),
+    Known(
+        r"out of resource: shared memory|OutOfResources",
+        "a kernel needs more of the GPU's on-chip memory than there is",
+        "choose another attention or MoE backend, or smaller blocks: this kernel was tuned for another GPU",
+    ),
     Known(r"^Bus error|/dev/shm|shared memory", "shared memory ran out", "give the container more: --shm-size or --ipc=host"),
     Known(
         r"(?i:no space left on device|disk quota exceeded)",

@@ -24,8 +24,9 @@ COUNTERS = {
     "ttft_sum_s": "sglang:time_to_first_token_seconds_sum",
     "ttft_count": "sglang:time_to_first_token_seconds_count",
 }
-"""Not used: `spec_accept_length`, `spec_accept_rate` and `cache_hit_rate` are gauges of the last log interval, whatever ran in
-it."""
+"""Not used: `spec_accept_rate` and `cache_hit_rate` are gauges of the last log interval, whatever ran in it. So is `spec_accept_length`,
+but SGLang has counted verify steps only since sgl-project/sglang#25689 (May 2026), and older images have nothing better."""
+ACCEPT_LENGTH = "sglang:spec_accept_length"
 
 KNOWN = (
     Known(
@@ -84,7 +85,8 @@ def tokenize_count(reply: object) -> int:
 def counters(metrics: str) -> dict[str, float]:
     """Accepted tokens have no counter of their own and follow from three that are exact once requests have finished: every
     request gets its first token from the prefill, and every verify step gives one token besides the accepted ones."""
-    found = prometheus.renamed(prometheus.totals(metrics), COUNTERS)
+    totals = prometheus.totals(metrics)
+    found = prometheus.renamed(totals, COUNTERS)
     if "prompt_tokens" in found:
         found.setdefault("cached_tokens", 0.0)  # the counter appears with its first hit
         found["cache_queries_tokens"] = found["prompt_tokens"]
@@ -92,6 +94,8 @@ def counters(metrics: str) -> dict[str, float]:
     if found.get("spec_drafts"):
         first = found.get("requests_finished", 0.0)
         found["spec_accepted_tokens"] = found.get("generation_tokens", 0.0) - first - found["spec_drafts"]
+    elif totals.get(ACCEPT_LENGTH):
+        found["spec_accept_length_gauge"] = totals[ACCEPT_LENGTH]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import shutil
@@ -126,10 +127,18 @@ class LocalHost:
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port nobody listens on now. Another program may take it before the server does."""
-    with socket.create_server((address, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port nobody listens on now. Another program may take it before the server does. Raises `MachineError` for an address that is
+    none of this machine's."""
+    try:
+        family, _, _, _, sockaddr = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as server:
+            server.bind(sockaddr)
+            port: int = server.getsockname()[1]
+    except OSError as error:
+        raise MachineError(
+            f"no server can listen on {address}: {error.strerror}", "choose an address of this machine"
+        ) from None
+    return port
 
 
 class _Stat:
@@ -157,10 +166,11 @@ def _pids() -> list[int]:
 
 
 def _can_bind(family: int, sockaddr: object) -> bool:
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: connections in TIME_WAIT do not count
-        try:
+    """False only where somebody else has it: any other reason is the server's to complain about."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: connections in TIME_WAIT do not count
             probe.bind(sockaddr)  # type: ignore[arg-type]
-        except OSError:
-            return False
+    except OSError as error:
+        return error.errno not in (errno.EADDRINUSE, errno.EACCES)
     return True

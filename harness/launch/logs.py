@@ -5,19 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import msgspec
-
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[@-Z\\-_]")
 LONGEST = 4000
 HEAD_BYTES = 4 << 20
-TAIL_BYTES = 64 << 10
-
-
-class Piece(msgspec.Struct, frozen=True):
-    """Whole lines of a log, and where the next one begins."""
-
-    lines: tuple[str, ...]
-    next: int
+TAIL_BYTES = 256 << 10
 
 
 def clean(raw: bytes) -> str:
@@ -45,16 +36,6 @@ def last(path: Path) -> str:
     """The last line that is not blank, for an error message."""
     lines = tail(path, 1)
     return lines[0] if lines else "(none)"
-
-
-def follow(path: Path, start: int = 0, limit: int = TAIL_BYTES) -> Piece:
-    """Whole lines from byte `start` on; a line still being written waits for the next call, unless it alone exceeds `limit`."""
-    data = _read(path, start, limit)
-    end = data.rfind(b"\n") + 1
-    if end == 0:
-        end = len(data) if len(data) == limit else 0
-    whole = data[:end].removesuffix(b"\n")
-    return Piece(tuple(clean(line) for line in whole.split(b"\n")) if end else (), start + end)
 
 
 def _read(path: Path, start: int, limit: int) -> bytes:

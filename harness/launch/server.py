@@ -23,6 +23,8 @@ __all__ = ["Server", "died", "free_port", "owner_of", "port_free", "serve"]
 
 PORT_LIMIT_S = 5.0
 WAIT_POLL_S = 0.2
+LAST_LINES = 1000
+"""Of the log of a server that died under load, long after its start."""
 
 
 class Server:
@@ -96,7 +98,7 @@ def serve(
 def died(engine: Engine, code: int, log: Path) -> EngineError:
     """What to say of a server that ended with `code` (minus a signal's number when one ended it)."""
     how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-    found = engine.diagnose(logs.head(log))
+    found = engine.diagnose(logs.head(log)) or engine.diagnose(logs.tail(log, LAST_LINES))
     if found:
         return EngineError(f"{engine.NAME} ended with {how}: {found.line} ({found.meaning})", f"{found.advice}; its log: {log}")
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):

@@ -15,6 +15,8 @@ from harness.schema.job import Job, Progress
 from harness.schema.request import Record
 from harness.schema.run import ClientReport
 
+KEY = "HARNESS_API_KEY"
+"""The child's alone: what the caller may have in a variable of that name is for another server."""
 STOP_LIMIT_S = 60.0  # it still writes the records of what was in flight
 
 
@@ -36,13 +38,13 @@ def drive(
     first. Raises `HarnessError` when the driver itself fails.
     """
     job_path = records_path.with_suffix(".job.json")
-    key = {} if api_key is None else {"HARNESS_API_KEY": api_key}
+    key = {} if api_key is None else {KEY: api_key}
     try:
         job_path.write_bytes(msgspec.json.encode(job))
         with TemporaryFile() as errors:
             child = subprocess.Popen(
                 [sys.executable, "-m", "harness.load", str(job_path), str(records_path)],
-                env={**environment, **key},
+                env={name: value for name, value in environment.items() if name != KEY} | key,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -46,6 +47,8 @@ LEAD_NS = 100_000_000
 """Open loop: from the stage's start to the instant its schedule counts from, while connections open."""
 SPIN_NS = 60_000
 """A sleep ends up to this much late: the last bit of waiting is spent looking."""
+JUST_NOW_NS = 20_000_000
+"""After a send: a connection that the server had closed before breaks within a round trip."""
 LAG_SAMPLING = 3
 """How late a read comes is noted for every fourth of an answer."""
 
@@ -212,9 +215,9 @@ class Driver:
             self._lost(slot, "connect" if slot.state == _CONNECTING else "reset", str(error))
 
     def _connect(self, slot: _Slot) -> None:
+        slot.state, slot.t_connect = _CONNECTING, clock.now()
         slot.sock = sock = self._peer.socket()
         self._ledger.kernel = stamps.ask_for(sock) and self._ledger.kernel
-        slot.used, slot.state, slot.t_connect = False, _CONNECTING, clock.now()
         self._by_fd[sock.fileno()] = slot
         self._epoll.register(sock.fileno(), _IN | _OUT)
         try:
@@ -242,10 +245,11 @@ class Driver:
                     slot.t_free = None  # a handshake is no lag of ours
                     self._send_first(slot)
             else:
-                if slot.state == _SENDING and mask & _OUT:
-                    self._send(slot)
-                if mask & ~_OUT:
+                sending = slot.exchange
+                if mask & ~_OUT:  # first: a server may refuse a request while it is still being sent
                     self._receive(slot)
+                if mask & _OUT and slot.state == _SENDING and slot.exchange is sending:
+                    self._send(slot)
         except BadHttp as error:
             self._finish(slot, "bad_http", str(error))
         except OSError as error:
@@ -253,10 +257,11 @@ class Driver:
 
     def _send_first(self, slot: _Slot) -> None:
         assert slot.exchange is not None
-        slot.exchange.t_send = clock.now()
-        ready = slot.exchange.turn.ready_ns if self._open else slot.t_free
-        if ready is not None:
-            self._tally.send_lags.append(slot.exchange.t_send - ready)
+        exchange, again = slot.exchange, slot.exchange.t_send
+        exchange.t_send = clock.now()
+        ready = exchange.turn.ready_ns if self._open else slot.t_free
+        if ready is not None and not again:
+            self._tally.send_lags.append(exchange.t_send - ready)
         self._send(slot)
 
     def _send(self, slot: _Slot) -> None:
@@ -304,11 +309,12 @@ class Driver:
             self._lost(slot, error, "the server closed the connection before the answer's end")
 
     def _lost(self, slot: _Slot, error: str, detail: str) -> None:
-        """The connection broke. A server may close a kept-alive one just as it is used again: then, and only then, it is tried anew."""
+        """The connection broke. A server may close a kept-alive one just as it is used again: then it is tried anew. What breaks later
+        has failed: the server may have worked on it."""
         exchange = slot.exchange
         if exchange is None:
             self._drop_idle(slot)
-        elif slot.used and not exchange.reads:
+        elif slot.used and not exchange.reads and clock.now() - exchange.t_send < JUST_NOW_NS:
             self._disconnect(slot)
             self._start(slot)
         else:
@@ -317,11 +323,12 @@ class Driver:
     def _finish(self, slot: _Slot, error: str | None, detail: str) -> None:
         exchange = slot.exchange
         assert exchange is not None
-        slot.t_free, turn = clock.now(), exchange.turn
+        now, turn = clock.now(), exchange.turn
         if error is not None:
             exchange.error, exchange.error_detail = error, detail
-            exchange.t_end = slot.t_free + self._offsets.now
-        exchange.t_send = exchange.t_send or slot.t_free
+            exchange.t_end = now + self._offsets.now
+        slot.t_free = exchange.t_end - self._offsets.now  # when the answer's end was there, not when we noticed
+        exchange.t_send = exchange.t_send or now
         exchange.wire = b""
         slot.exchange, slot.used = None, True
         if error is not None or slot.unsent or not exchange.answer.keep_alive:
@@ -331,7 +338,7 @@ class Driver:
         if turn.ask.phase == "warmup":
             self._tally.skip(self._asks.warmed(slot.t_free - exchange.t_send))
         if self._asks.follows(turn.place):
-            self._asks.answered(turn.place, reply(exchange), slot.t_free)
+            self._asks.answered(turn.place, reply(exchange), now)
         self._ledger.add(exchange)
         (self._unconnected if self._open and slot.sock is None else self._free).append(slot)
 
@@ -354,6 +361,7 @@ class Driver:
             del self._by_fd[slot.sock.fileno()]
             slot.sock.close()
             slot.sock, slot.state = None, _IDLE
+        slot.used = False
 
     def _tick(self) -> None:
         """Twice a second, or at once when told to stop."""
@@ -376,6 +384,9 @@ class Driver:
 
 def main(job: Job, out: BinaryIO, api_key: str | None, say: Callable[[bytes], None]) -> None:
     """Runs `job`, writes its records to `out` one JSON line each, and says progress and report as JSON lines."""
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2
+    )  # a connection is a descriptor
     if job.cpus is not None:
         os.sched_setaffinity(0, job.cpus)
     encode = msgspec.json.Encoder().encode

@@ -99,7 +99,8 @@ def fill_first(records: Iterable[Record], ruler: Ruler) -> list[Record]:
 
 
 def retokenize(records: Iterable[Record], ruler: Ruler, *, sample: int, seed: int) -> list[Record]:
-    """The records with `retokenized` for a seeded sample of `sample` whole answers: a check on the server's own count.
+    """The records with `retokenized` for a seeded sample of `sample` whole answers, a check on the server's own count, and for all whose
+    tokens nobody else has counted.
 
     Answer, reasoning and tool calls are counted apart, since the tokens that divide them never appear as text.
     """
@@ -107,7 +108,10 @@ def retokenize(records: Iterable[Record], ruler: Ruler, *, sample: int, seed: in
     if not ruler.exact:
         return kept
     whole = [place for place, record in enumerate(kept) if record.error is None and _token_texts(record)]
-    for place in random.Random(seed).sample(whole, min(sample, len(whole))):
+    uncounted = {
+        place for place in whole if kept[place].usage is None and not any(event.tokens for event in kept[place].events)
+    }
+    for place in sorted(uncounted | set(random.Random(seed).sample(whole, min(sample, len(whole))))):
         pieces = groupby(_token_texts(kept[place]), key=lambda piece: piece[0])
         counted = sum(ruler.count("".join(text for _, text in run)) for _, run in pieces)
         kept[place] = msgspec.structs.replace(kept[place], retokenized=counted)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 
 from harness.measure import throughput
-from harness.measure.runs import Run
+from harness.measure.runs import Request, Run
 from harness.measure.stats import Estimate, mean, mser5, trend
 from harness.measure.throughput import counted_by_event, in_steady_window
 from harness.schema.result import Finding
@@ -72,14 +72,16 @@ def _requests(runs: Sequence[Run]) -> Iterator[Finding]:
         yield Finding(code="preparation_failed", severity="warning", text=text)
 
 
-def tolerated_lag_ns(runs: Sequence[Run]) -> float:
-    """What the client may err by: 1 ms, or 1 % of the median TTFT where that is more."""
-    ttft = [request.timing.ttft_ns for run in runs for request in run.valid if request.timing.ttft_ns is not None]
-    return max(LAG_FLOOR_NS, LAG_SHARE * float(np.median(ttft)) if ttft else 0.0)
+def tolerated_lag_ns(cell: Cell, runs: Sequence[Run]) -> float:
+    """What the client may err by: 1 ms, or 1 % where that is more: in open loop of the median TTFT, which the lag is part of; in closed
+    loop of the median request, which it only comes after."""
+    timings = [request.timing for run in runs for request in run.valid]
+    spans = [t.ttft_sched_ns for t in timings if t.ttft_sched_ns] if cell.concurrency is None else [t.e2e_ns for t in timings]
+    return max(LAG_FLOOR_NS, LAG_SHARE * float(np.median(spans)) if spans else 0.0)
 
 
 def _client(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
-    limit = tolerated_lag_ns(runs)
+    limit = tolerated_lag_ns(cell, runs)
     late = max((run.trial for run in runs), key=lambda trial: trial.client.send_lag_p99_ns, default=None)
     if late is not None and late.client.send_lag_p99_ns > limit:
         lag = f"p99 {late.client.send_lag_p99_ns / 1e6:.2f} ms, tolerated {limit / 1e6:.2f} ms"
@@ -94,12 +96,12 @@ def _client(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
         step = f"{stepped.client.clock_step_ns / 1e6:.2f} ms in trial {stepped.index}"
         text = f"the wall clock was moved by {step}, and the kernel's stamps with it"
         yield Finding(code="clock_step", severity="invalid", text=text)
-    capped = next((run.trial for run in runs if run.trial.client.peak_in_flight < _wanted(cell, run)), None)
-    if capped is not None:
-        text = (
-            f"trial {capped.index} never had more than {capped.client.peak_in_flight} of {cell.concurrency} requests in flight"
-        )
-        yield Finding(code="connection_cap", severity="invalid", text=text)
+    for run in runs:
+        peak = throughput.peak_in_flight(run)
+        if peak < _wanted(cell, run):
+            text = f"trial {run.trial.index} never had more than {peak} of {cell.concurrency} requests in flight"
+            yield Finding(code="connection_cap", severity="invalid", text=text)
+            break
 
 
 def _schedule(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
@@ -170,8 +172,7 @@ def _warm_up(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
 
 def _steadiness(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
     """Whether requests got slower or faster, within runs and from run to run. Unit: the run."""
-    series = [[float(r.timing.e2e_ns) for r in in_steady_window(run, cell.concurrency)] for run in runs]
-    series = [values for values in series if len(values) >= DRIFT_REQUESTS]
+    series = [values for values in _against_their_kind(cell, runs) if len(values) >= DRIFT_REQUESTS]
     if len(series) < DRIFT_RUNS:
         needed = f"{DRIFT_RUNS} runs with {DRIFT_REQUESTS} requests in the steady window"
         text = f"whether speed was steady is not tested: that needs {needed}"
@@ -193,6 +194,23 @@ def _steadiness(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
                 severity="unsteady",
                 text=f"request time changes from the first run to the last by {_change(across)}",
             )
+
+
+def _against_their_kind(cell: Cell, runs: Sequence[Run]) -> list[list[float]]:
+    """Request times of each run in the steady window, as shares of the mean of their kind: later turns and longer shapes take longer
+    without the server's having changed."""
+    if cell.arrivals == "trace":
+        return []
+    steady = [in_steady_window(run, cell.concurrency) for run in runs]
+    kinds: dict[tuple[int, int | None, int | None], list[int]] = {}
+    for request in chain.from_iterable(steady):
+        kinds.setdefault(_kind(request), []).append(request.timing.e2e_ns)
+    means = {kind: sum(times) / len(times) for kind, times in kinds.items()}
+    return [[request.timing.e2e_ns / means[_kind(request)] for request in requests] for requests in steady]
+
+
+def _kind(request: Request) -> tuple[int, int | None, int | None]:
+    return request.record.turn, request.record.asked_prompt_tokens, request.record.asked_tokens
 
 
 def _mean_trend(series: Sequence[Sequence[float]]) -> Estimate:

@@ -50,14 +50,13 @@ def ttft(runs: Sequence[Run]) -> Estimate:
 
 def output(cell: Cell, runs: Sequence[Run]) -> Estimate:
     steady = _mean(runs, lambda run: throughput.steady_tok_s(run, cell.concurrency))
-    if steady.value is None and any(run.valid for run in runs):
-        few = (
-            "fewer than two requests count"
-            if cell.concurrency is None
-            else f"never were {cell.concurrency} requests that count in flight at once"
-        )
-        return Estimate(reason=few)
-    return steady
+    if steady.value is not None or not any(run.valid for run in runs):
+        return steady
+    if any(run.steady_tokens is None for run in runs):
+        return Estimate(reason="events carry no counts, and rounds of requests begin with empty slots")
+    if cell.concurrency is None:
+        return Estimate(reason="fewer than two requests count")
+    return Estimate(reason=f"never were {cell.concurrency} requests that count in flight at once")
 
 
 def _by_runs(cell: Cell, runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]:
@@ -95,7 +94,7 @@ def _of_schedule(cell: Cell, runs: Sequence[Run]) -> dict[str, Estimate]:
             "e2e_sched_ms": _mean(runs, partial(_mean_ms, "e2e_sched_ns")),
         }
     good = _mean(runs, lambda run: goodput.goodput_s(cell, run, throughput.full_ns(run)))
-    return found | {"goodput_s": good if cell.slo else Estimate(reason=goodput.NO_SLO)}
+    return found | {"goodput_s": good if good.value is not None else goodput.kept_share(cell.slo, runs)}
 
 
 def _of_client(runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]:

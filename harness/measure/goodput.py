@@ -14,16 +14,22 @@ from harness.schema.workload import Cell, Slo
 Z_95 = 1.959964
 CODES = ("slo_capacity", "knee")
 """Of `findings`."""
+NOT_KNOWN = "a quantity that the SLO limits is not known of every request"
 NO_SLO = "no SLO was set"
 
 
-def keeps(request: Request, slo: Slo) -> bool:
-    """Whether it counts and keeps every limit that is set. TTFT and the whole call count from when it was meant to leave."""
+def keeps(request: Request, slo: Slo) -> bool | None:
+    """Whether it counts and keeps every limit that is set; None where a limited quantity is not known. TTFT and the whole call count
+    from when it was meant to leave; what ends with its first event has no TPOT to break."""
     timing = request.timing
     if request.excluded is not None:
         return False
-    told = ((timing.ttft_sched_ns, slo.ttft_ms), (timing.tpot_ns, slo.tpot_ms), (timing.e2e_sched_ns, slo.e2e_ms))
-    return all(limit_ms is None or (took_ns is not None and took_ns <= limit_ms * 1e6) for took_ns, limit_ms in told)
+    tpot_ns = 0 if timing.tokens is not None and timing.tokens == timing.k1 else timing.tpot_ns
+    told = ((timing.ttft_sched_ns, slo.ttft_ms), (tpot_ns, slo.tpot_ms), (timing.e2e_sched_ns, slo.e2e_ms))
+    limited = [(took_ns, limit_ms * 1e6) for took_ns, limit_ms in told if limit_ms is not None]
+    if any(took_ns is None for took_ns, _ in limited):
+        return None
+    return all(took_ns is not None and took_ns <= limit_ns for took_ns, limit_ns in limited)
 
 
 def kept_share(slo: Slo | None, runs: Sequence[Run]) -> Estimate:
@@ -33,8 +39,12 @@ def kept_share(slo: Slo | None, runs: Sequence[Run]) -> Estimate:
     kept = [keeps(request, slo) for run in runs for request in run.measured]
     if not kept:
         return Estimate(reason="no request was sent")
-    n, share = len(kept), sum(kept) / len(kept)
-    centre, square = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n), Z_95**2
+    if None in kept:
+        return Estimate(reason=NOT_KNOWN)
+    n = len(kept)
+    share = kept.count(True) / n
+    square = Z_95**2
+    centre = (share + square / (2 * n)) / (1 + square / n)
     half = Z_95 * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
     return Estimate(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n)
 
@@ -46,9 +56,9 @@ def limits(slo: Slo) -> str:
 
 
 def holds(cell: CellResult) -> bool:
-    """Whether the cell keeps its SLO; one without an SLO does."""
+    """Whether the cell is not known to break its SLO."""
     share = cell.figures["slo_share"].value
-    return cell.cell.slo is None or (share is not None and share >= cell.cell.slo.share)
+    return cell.cell.slo is None or share is None or share >= cell.cell.slo.share
 
 
 def findings(cells: Sequence[CellResult]) -> Iterator[Finding]:
@@ -65,7 +75,7 @@ def findings(cells: Sequence[CellResult]) -> Iterator[Finding]:
 
 def _capacity(ramp: Sequence[CellResult]) -> Iterator[Finding]:
     slo = ramp[0].cell.slo
-    if slo is None:
+    if slo is None or any(cell.figures["slo_share"].value is None for cell in ramp):
         return
     held = [cell.cell.rate or 0.0 for cell in ramp if holds(cell)]
     broken = next((cell for cell in ramp if not holds(cell)), None)
@@ -97,4 +107,5 @@ def goodput_s(cell: Cell, run: Run, length_ns: int) -> float | None:
     """Requests that keep the SLO, per second of the full run."""
     if cell.slo is None or length_ns <= 0:
         return None
-    return sum(keeps(request, cell.slo) for request in run.measured) * 1e9 / length_ns
+    kept = [keeps(request, cell.slo) for request in run.measured]
+    return None if None in kept else kept.count(True) * 1e9 / length_ns

@@ -30,8 +30,8 @@ class Run(msgspec.Struct, frozen=True):
 
     trial: Trial
     requests: tuple[Request, ...]
-    steady_tokens: int = 0
-    """Tokens that arrived in the steady windows (`throughput.steady_windows`), from requests that count."""
+    steady_tokens: int | None = 0
+    """Tokens that arrived in the steady windows (`throughput.steady_windows`), from requests that count; None: not known."""
 
     @property
     def measured(self) -> list[Request]:

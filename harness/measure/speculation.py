@@ -17,10 +17,16 @@ SIMULATED = r"\b(?:SGLANG_)?SIMULATE_ACC_LEN\b\W{1,8}?(?P<length>-?\d+(?:\.\d+)?
 """SGLang's variable; 0 and below mean off."""
 
 
+GAUGE = "the engine's gauge of its last log interval, since it does not count drafts: no interval"
+
+
 def acceptance_length(runs: Sequence[Run]) -> Estimate:
-    """L = 1 + ΣΔaccepted / ΣΔdrafts over the runs, by the engine's counters."""
+    """L = 1 + ΣΔaccepted / ΣΔdrafts over the runs, by the engine's counters; where drafts are not counted, its gauge after each run."""
     moved = [delta for run in runs if (delta := run.delta("spec_accepted_tokens", "spec_drafts")) is not None and delta[1] > 0]
     if not moved:
+        gauges = [gauge for run in runs if (gauge := run.trial.counters_after.get("spec_accept_length_gauge"))]
+        if gauges:
+            return Estimate(value=sum(gauges) / len(gauges), n=len(gauges), reason=GAUGE)
         return Estimate(reason="the engine counted no drafts")
     return ratio_of_sums([accepted + drafts for accepted, drafts in moved], [drafts for _, drafts in moved])
 

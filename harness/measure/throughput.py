@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import accumulate, chain
 
 import msgspec
 
@@ -61,17 +61,21 @@ def steady_windows(run: Run, concurrency: int | None) -> list[Window]:
 
 def steady_tok_s(run: Run, concurrency: int | None) -> float | None:
     """Tokens per second that arrived in the steady windows, from requests that count."""
+    if run.steady_tokens is None:
+        return None
     return _rate(run.steady_tokens, _length_ns(steady_windows(run, concurrency)))
 
 
-def steady_tokens(run: Run, sound: Sequence[Record], concurrency: int | None) -> int:
+def steady_tokens(run: Run, sound: Sequence[Record], concurrency: int | None) -> int | None:
     """Of `sound`, the records that count, with their events: the tokens that arrived in the steady windows.
 
     Events are counted where they carry counts. Where they do not, the answers that ended in the windows count whole: what is cut
-    off at an end came in at a start.
+    off at an end came in at a start. Not so where rounds of requests begin with empty slots: then it is None.
     """
     windows = steady_windows(run, concurrency)
     if not counted_by_event(run):
+        if any(request.record.phase == "prime" for request in run.requests):
+            return None
         return sum(r.timing.tokens or 0 for r in run.requests if r.excluded is None and _within(windows, r.record.t_end_ns))
     events = chain.from_iterable(record.events for record in sound)
     if len(windows) == 1:  # nearly always
@@ -95,14 +99,25 @@ def requests_s(run: Run) -> float | None:
     return _rate(len(run.valid), _length_ns(full_windows(run)))
 
 
+NEVER_SENT = ("connect", "unanswered")
+"""Errors of requests that did not leave, whatever the reason."""
+
+
 def offered_s(run: Run) -> float | None:
-    """Measured requests per second by the schedule."""
-    return _per_second([request.record.t_sched_ns for request in run.measured])
+    """Measured requests per second by the schedule, of those that left."""
+    return _per_second([request.record.t_sched_ns for request in run.measured if request.record.error not in NEVER_SENT])
 
 
 def sent_s(run: Run) -> float | None:
-    """Measured requests per second that were really sent."""
-    return _per_second([request.record.t_send_ns for request in run.measured])
+    """The same requests per second as they were sent."""
+    return _per_second([request.record.t_send_ns for request in run.measured if request.record.error not in NEVER_SENT])
+
+
+def peak_in_flight(run: Run) -> int:
+    """The most requests that were in flight at once, priming left out."""
+    records = [request.record for request in run.requests if request.record.phase != "prime"]
+    steps = sorted(step for record in records for step in ((record.t_send_ns, 1), (record.t_end_ns, -1)))
+    return max(accumulate(step for _, step in steps), default=0)
 
 
 def full_ns(run: Run) -> int:

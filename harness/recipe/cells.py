@@ -58,6 +58,10 @@ def override(profile: Profile, grid: GridOverrides) -> Profile:
                 raise UsageError(f"--{name}: needs numbers above 0", f"write it like --{name} 2.5")
         elif value == () or low < least:
             raise UsageError(f"--{name}: needs numbers of at least {least}", f"write it like --{name} {max(least, 1)}")
+    if "seconds" in changes and not (grid.rate or profile.rate):
+        raise UsageError(
+            "--seconds is for an open loop", "add --rate 1,2, or leave it out: --requests sets a closed loop's length"
+        )
     if "runs" in changes:
         changes["max_runs"] = max(grid.runs or 1, profile.max_runs) if profile.target is not None else grid.runs
     if "requests" in changes:

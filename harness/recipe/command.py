@@ -15,7 +15,9 @@ from harness.schema.machine import Machine
 from harness.schema.recipe import Recipe
 
 LOOPBACK = "127.0.0.1"
-EVERYWHERE = ("0.0.0.0", "::", "*")  # noqa: S104  what is kept off, unless the user asks for it
+CLOSED = (LOOPBACK, "localhost", "::1")
+"""Addresses that only this machine can ask; any other is kept off, unless the user asks for it."""
+EVERYWHERE = ("0.0.0.0", "::", "*")  # noqa: S104
 
 OUR_OWN = ("embedded", "paced")
 """Engines that are modules of ours: the recipe's program word stands for `python -m harness.engines.NAME`."""
@@ -23,7 +25,7 @@ OUR_OWN = ("embedded", "paced")
 PROGRAMS = {"vllm": ("vllm", "vllm."), "sglang": ("sglang", "sglang."), "llamacpp": ("llama-server", "llama_cpp.")}
 """An engine's program, and the beginning of its Python modules' names."""
 
-DEFAULT_PORTS = {"vllm": 8000, "sglang": 30000, "llamacpp": 8080, "embedded": 8080}
+DEFAULT_PORTS = {"vllm": 8000, "sglang": 30000, "llamacpp": 8080, "embedded": 8080, "paced": 8000}
 NAME_FLAGS = {"vllm": "--served-model-name", "sglang": "--served-model-name", "llamacpp": "--alias", "embedded": "--alias"}
 
 
@@ -71,7 +73,7 @@ class _Line:
         self.notes: list[str] = []
         self.values = render.namespace(recipe)
         self.used = render.used(recipe)
-        if "host" in self.used - set(overridden) and self.values.get("host") in EVERYWHERE:
+        if "host" in self.used - set(overridden) and str(self.values.get("host", LOOPBACK)) not in CLOSED:
             self._bind(str(self.values["host"]))
             self.values["host"] = LOOPBACK
         text = render.command(recipe, self.values)
@@ -92,15 +94,19 @@ class _Line:
         if "host" in self.overridden:
             if "host" not in self.used:
                 self._put("--host", str(given), "host")
-        elif literal in EVERYWHERE and not self.own:
-            self.notes.append(f"The command binds {literal}: other machines can reach the server.")
-        elif literal in EVERYWHERE or (literal is None and self.own and self.engine == "vllm"):
+        elif literal in CLOSED or (literal is None and self.engine != "vllm"):
+            pass
+        elif not self.own:
+            self.notes.append(f"The command binds {literal or EVERYWHERE[0]}: other machines can reach the server.")
+        else:
             self._put("--host", LOOPBACK, "host")
             self._bind(literal or EVERYWHERE[0])
         return flags.value(self.words, "--host") or str(given or LOOPBACK)
 
     def port(self) -> int:
         given, literal = self.values.get("port"), flags.value(self.words, "--port")
+        if given is None and literal is None and self.engine == "paced":
+            given = DEFAULT_PORTS["paced"]  # it would take any
         if given is not None:
             given = self._number(given)
             if "port" not in self.used and ("port" in self.overridden or (literal is None and self.own)):
@@ -116,7 +122,8 @@ class _Line:
         return self.name_it(str(given))
 
     def name_it(self, name: str) -> str:
-        self._put(NAME_FLAGS.get(self.engine, "--served-model-name"), name, "served_model_name")
+        if self.engine != "paced":  # it answers to any name
+            self._put(NAME_FLAGS.get(self.engine, "--served-model-name"), name, "served_model_name")
         return name
 
     def _put(self, flag: str, value: str, key: str) -> None:
@@ -143,7 +150,11 @@ class _Line:
         hint = "write a number from 1 to 65535"
         if "port" in self.overridden:
             raise UsageError(f"--set port={value}: not a port", hint)
-        raise self._error(("defaults", "port"), f"port {value} is not a port", hint)
+        if "port" in self.values:
+            raise self._error(("defaults", "port"), f"port {value} is not a port", hint)
+        raise self._error(
+            ("command",), f"--port {value} is not a port", "write a number, or {port} with defaults: {port: 8000}"
+        )
 
     def _error(self, where: Where, message: str, hint: str) -> RecipeError:
         return Document(self.recipe.text, self.recipe.path).error(where, message, hint)
@@ -173,8 +184,9 @@ def _with_model(argv: Sequence[str], model: str, path: str) -> list[str]:
     """The model's id becomes its path, except where it is the name to serve it under."""
     done = []
     for before, word in zip(("", *argv), argv, strict=False):
-        ours = (word == model or word.startswith(f"{model}/")) and before not in NAME_FLAGS.values()
-        done.append(path + word[len(model) :] if ours else word)
+        flag, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
+        ours = (value == model or value.startswith(f"{model}/")) and (flag or before) not in NAME_FLAGS.values()
+        done.append(flag + equals + path + value[len(model) :] if ours else word)
     return done
 
 

@@ -164,7 +164,7 @@ def _secrets(recipe: Recipe, document: Document) -> Iterator[Remark]:
     texts: list[tuple[Where, str]] = [(("command",), recipe.command or "")]
     texts += [(("defaults", key), str(value)) for key, value in recipe.defaults.items()]
     for where, text in texts:
-        if secret.in_text(text):
+        if secret.in_text(text) or (where[0] == "defaults" and secret.in_variable(str(where[1]), text)):
             yield where, ERROR, "a secret in plain text: take it from the environment"
 
 

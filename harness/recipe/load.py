@@ -48,6 +48,8 @@ def load(path: Path) -> Recipe:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}", "check the path and its permissions") from None
+    if len(data) > MAX_BYTES:
+        raise RecipeError(f"{path}: larger than {MAX_BYTES // 1024} KiB", "a recipe is a page of text: this is something else")
     try:
         return loads(data.decode(), str(path))
     except UnicodeDecodeError as error:

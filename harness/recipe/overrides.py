@@ -17,6 +17,7 @@ from harness.recipe.document import Document
 from harness.schema.recipe import Recipe
 
 OF_THE_RECIPE = ("model", "model_revision", "container", "runtime")
+OF_THE_MODEL = ("model", "model_revision")
 OF_THE_LAUNCH = ("ready_timeout_s", "stop_grace_s")
 ALWAYS = ("host", "port", "served_model_name")
 """These are put into the command line even where its template does not name them."""
@@ -36,7 +37,7 @@ def apply(recipe: Recipe, overrides: Mapping[str, str]) -> Applied:
     used = render.used(recipe)
     for key, text in overrides.items():
         variable = key.removeprefix("env.") if key.startswith("env.") else ""
-        if secret.in_text(text) or (variable and secret.in_variable(variable, text)):
+        if secret.in_text(text) or secret.in_variable(variable or key, text):
             name = variable or "NAME"
             hint = f"pass it on unread: --set env.{name}='${name}', with {name} exported"
             raise UsageError(f"--set {key}: a secret, which the plan and the result would store", hint)
@@ -47,6 +48,8 @@ def apply(recipe: Recipe, overrides: Mapping[str, str]) -> Applied:
         elif key in OF_THE_RECIPE:
             if not text and key in ("model", "runtime"):
                 raise UsageError(f"--set {key}=: a recipe cannot be without it", f"write it like --set {key}=NAME")
+            if key in OF_THE_MODEL and recipe.command and key not in used:
+                raise _refused(recipe, key, used)
             fields[key] = text or None
             if key in defaults:
                 defaults[key] = text
@@ -54,6 +57,9 @@ def apply(recipe: Recipe, overrides: Mapping[str, str]) -> Applied:
             defaults[key] = scalar(text)
         else:
             raise _refused(recipe, key, used)
+    if "model" in fields and "model_revision" not in fields:
+        fields["model_revision"] = None  # it was the other model's
+        defaults.pop("model_revision", None)
     return Applied(msgspec.structs.replace(recipe, defaults=defaults, env=env, **fields), launch)
 
 
@@ -68,9 +74,9 @@ def scalar(text: str) -> object:
 
 def _refused(recipe: Recipe, key: str, used: set[str]) -> RecipeError:
     document = Document(recipe.text, recipe.path)
-    if key in recipe.defaults:
+    if key in recipe.defaults or key in OF_THE_MODEL:
         return document.error(
-            ("defaults", key),
+            ("defaults", key) if key in recipe.defaults else (key,),
             f"the command does not use {{{key}}}, so --set {key} would change nothing",
             f"put {{{key}}} into the command of a copy of this recipe",
         )

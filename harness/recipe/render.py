@@ -19,6 +19,8 @@ from harness.recipe.document import Document
 from harness.schema.recipe import Recipe
 
 PASSES = 10
+LONGEST = 256 * 1024
+"""Characters of a command: more than any kernel takes."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_.-]*)\}")  # ${NAME} is the shell's
@@ -57,6 +59,8 @@ def substitute(template: str, values: Mapping[str, object]) -> tuple[str, list[s
         filled = _PLACEHOLDER.sub(lambda found: _value(found, values), text)
         if filled == text:
             break
+        if len(filled) > LONGEST:
+            raise RecipeError(f"the command grows beyond {LONGEST} characters", "a default holds itself several times: mend it")
         text = filled
     return text.replace(_OPEN, "{").replace(_CLOSE, "}"), _NAME.findall(text)
 

@@ -113,7 +113,7 @@ def _launched(applied: Applied, machine: Machine, engine: str, overridden: Colle
     launch = msgspec.structs.replace(Launch(executor="process", argv=line.argv, env=recipe.env), **applied.launch)
     notes = line.notes
     if in_docker:
-        launch, ignored = _in_docker(recipe, machine, launch, line.port, gpu)
+        launch, ignored = _in_docker(recipe, machine, launch, line.port, gpu or bool(machine.gpus))
         notes += ignored
     client = command.LOOPBACK if line.host in command.EVERYWHERE else line.host
     return _Server(
@@ -152,6 +152,8 @@ def _running(recipe: Recipe, machine: Machine, engine: str, url: str) -> _Server
         host, port = parts.hostname, parts.port
     except ValueError:
         raise _bad_url(url) from None
+    if "@" in parts.netloc:
+        raise UsageError("--url: it has a name or password in it, which the plan and the result would store", KEY_HINT)
     if not host or parts.scheme not in ("http", "https"):
         raise _bad_url(url)
     served = recipe.model
@@ -164,6 +166,9 @@ def _running(recipe: Recipe, machine: Machine, engine: str, url: str) -> _Server
         url=url.rstrip("/").removesuffix("/v1"),
         notes=("The server was not started by us: whether it runs as the recipe says is not known.",) if recipe.command else (),
     )
+
+
+KEY_HINT = "leave it out, and name the variable that holds the key: --api-key-env NAME"
 
 
 def _bad_url(url: str) -> UsageError:

@@ -187,7 +187,7 @@ def _client(calibration: Calibration | None) -> str:
     worst = max(calibration.points, key=lambda point: point.ttft_error_p99_ms)
     return (
         f"calibrated {calibration.when[:10]}: TTFT within {worst.ttft_error_p99_ms:.2g} ms (p99 at {worst.load}), "
-        f"decode within {max(abs(point.decode_error) for point in calibration.points):.2%}"
+        f"median decode error {max(abs(point.decode_error) for point in calibration.points):.2%}"
     )
 
 

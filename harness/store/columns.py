@@ -41,12 +41,17 @@ def _types(kind: type[msgspec.Struct]) -> dict[str, str]:
 
 def write(path: Path, trials_path: Path, trials: Sequence[Trial]) -> None:
     """The tables of `trials`, from their JSON lines. Raises `StoreError` when a table does not come out whole."""
+    import duckdb
+
     db = _open()
     files = [str(trials_path / f"{trial.index:05d}.jsonl") for trial in trials]
     db.execute("CREATE TABLE trials (trial BIGINT, cell VARCHAR, block BIGINT)")
     if trials:
         db.executemany("INSERT INTO trials VALUES (?, ?, ?)", [(trial.index, trial.cell, trial.block) for trial in trials])
-    db.execute(f"CREATE VIEW raw AS {_lines(files, _record_columns(), 'records')}")
+    try:
+        db.execute(f"CREATE VIEW raw AS {_lines(files, _record_columns())}")
+    except duckdb.Error as error:
+        raise _not_written(trials_path, error) from None
     plain = ", ".join(f'raw."{name}"' for name in _types(Record))
     flat = ", ".join(f'raw.{part}."{name}" AS {part}_{name}' for part, kind in _NESTED.items() for name in _types(kind))
     present = ", ".join(f"raw.{part} IS NOT NULL AS has_{part}" for part in _NESTED)
@@ -100,12 +105,10 @@ def _record_columns() -> str:
     return "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"
 
 
-def _lines(files: Sequence[str], columns: str, what: str) -> str:
-    if not files:
-        files = ["/dev/null"]
+def _lines(files: Sequence[str], columns: str) -> str:
     return (
         "SELECT *, regexp_extract(filename, '(\\d+)\\.[a-z]+$', 1)::BIGINT AS trial "
-        f"FROM read_json({list(files)}, format = 'newline_delimited', columns = {columns}, filename = true, "
+        f"FROM read_json({_listed(files)}, format = 'newline_delimited', columns = {columns}, filename = true, "
         f"maximum_object_size = {_LARGEST_LINE_BYTES})"
     )
 
@@ -113,7 +116,7 @@ def _lines(files: Sequence[str], columns: str, what: str) -> str:
 def _objects(files: Sequence[str]) -> str:
     return (
         "SELECT json AS j, regexp_extract(filename, '(\\d+)\\.[a-z]+$', 1)::BIGINT AS trial "
-        f"FROM read_json_objects({list(files) or ['/dev/null']}, format = 'newline_delimited', filename = true)"
+        f"FROM read_json_objects({_listed(files)}, format = 'newline_delimited', filename = true)"
     )
 
 
@@ -126,15 +129,18 @@ def _copy(db: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
         ((meant, sum_meant),) = db.execute(f"SELECT {_SUM} FROM ({query}) AS t").fetchall()
         ((found, sum_found),) = db.execute(f"SELECT {_SUM} FROM read_parquet('{_quoted(part)}') AS t").fetchall()
     except duckdb.Error as error:
-        raise StoreError(
-            f"{path}: cannot be written: {error}", f"the finished trials are kept in {path.parent / 'trials'}"
-        ) from None
+        raise _not_written(path, error) from None
     if (meant, sum_meant) != (found, sum_found):
         what = f"{found} rows instead of {meant}" if found != meant else f"its {found} rows read back differently"
         raise StoreError(f"{path}: {what}", f"the finished trials are kept in {path.parent / 'trials'}")
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     replace(part, path)
+
+
+def _not_written(path: Path, error: duckdb.Error) -> StoreError:
+    said = str(error).splitlines()[0]
+    return StoreError(f"{path}: cannot be written: {said}", f"the finished trials are kept in {path.parent / 'trials'}")
 
 
 def _rows(db: duckdb.DuckDBPyConnection, path: Path, columns: str, order: str) -> list[tuple[Any, ...]]:
@@ -148,6 +154,10 @@ def _rows(db: duckdb.DuckDBPyConnection, path: Path, columns: str, order: str) -
         said = str(error).splitlines()[0]
         raise StoreError(f"{path}: cannot be read: {said}", "the result is damaged: copy it again, or measure again") from None
     return rows
+
+
+def _listed(files: Sequence[str]) -> str:
+    return "[" + ", ".join(f"'{_quoted(Path(file))}'" for file in files or ["/dev/null"]) + "]"
 
 
 def _quoted(path: Path) -> str:

@@ -46,6 +46,7 @@ class ResultFolder:
 
     def __init__(self, path: Path, ident: str) -> None:
         self.path, self.id = path, ident
+        self.finished = False
         self.logs = path / "logs"
         self._trials = path / "trials"
 
@@ -106,7 +107,10 @@ class ResultFolder:
 
         try:
             columns.write(self.path, self._trials, result.trials)
+            for raw in self._trials.glob("*.raw"):  # what was sent of a trial that was not finished counts nowhere, but is kept
+                raw.rename(self.logs / f"unfinished-{raw.stem}.jsonl")
             self.save(result)
+            self.finished = True
             shutil.rmtree(self._trials)
         except OSError as error:
             raise _full(self.path, error) from None

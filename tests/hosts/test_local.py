@@ -168,3 +168,14 @@ def test_a_port_in_time_wait_is_free() -> None:
             accepted, _ = server.accept()
             accepted.close()  # the server's side closes first and so keeps the connection in TIME_WAIT
     assert HOST.port_free("127.0.0.1", port)
+
+
+def test_a_free_port_of_either_family() -> None:
+    for address in ("127.0.0.1", "::1", "localhost"):
+        assert 0 < free_port(address) < 65536
+
+
+def test_an_address_of_another_machine_has_no_free_port_and_none_is_called_taken() -> None:
+    with pytest.raises(MachineError, match=r"no server can listen on 192\.0\.2\.1"):
+        free_port("192.0.2.1")
+    assert LocalHost().port_free("192.0.2.1", 8000), "the server will say what is wrong"

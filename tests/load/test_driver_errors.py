@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from harness import clock
 from harness.hosts.local import free_port
+from harness.load import drive
 from harness.schema.job import Ask, Job, Stage
 from harness.schema.request import Record
 from tests.driving import body, job, run
@@ -178,3 +182,60 @@ def test_every_address_of_a_name_is_tried(address: str) -> None:
     listener.close()
     assert record.error is None, record.error_detail
     assert named or heads[0].split(b"\r\n")[1] == f"host: [{address}]:{what.port}".encode()
+
+
+def test_an_early_refusal_is_read_although_the_server_closes() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    asks = (Ask("measure", body(1, 8, {"padding": "x" * 30_000_000})),)
+
+    def refuse() -> None:
+        listener.accept()[0].close()  # the probe
+        sock, _ = listener.accept()
+        sock.recv(1000)
+        sock.sendall(b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 5\r\n\r\nlarge")
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(1 << 20):  # so that no reset overtakes the answer
+            pass
+        sock.close()
+
+    threading.Thread(target=refuse, daemon=True).start()
+    what = Job(host="127.0.0.1", port=listener.getsockname()[1], path="/", stages=(Stage(1, asks),), timeout_s=5.0)
+    (large,), _ = run(what)
+    listener.close()
+    assert (large.error, large.error_detail) == ("http_413", "large")
+
+
+def test_a_kept_connection_that_breaks_after_a_while_has_failed() -> None:
+    """The server may have worked on the request: asking again would hide the failure and its time."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        listener.accept()[0].close()  # the probe
+        sock, _ = listener.accept()
+        sock.recv(65536)
+        sock.sendall(WHOLE.pieces[0])
+        sock.recv(65536)
+        clock.sleep(0.3)
+        sock.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    (first, second), report = run(job(listener.getsockname()[1], 2))
+    listener.close()
+    assert (first.error, second.error) == (None, "reset")
+    assert second.t_end_ns - second.t_send_ns > 250_000_000
+    assert report.send_lag_max_ns < 100_000_000
+
+
+def test_running_out_of_descriptors_loses_no_record(tmp_path: Path) -> None:
+    with paced(ttft_ms=300, tpot_ms=1) as server:
+        what = job(server.port, 200, tokens=2, concurrency=100)
+        (tmp_path / "job").write_bytes(msgspec.json.encode(what))
+        command = f"ulimit -n 60; exec {sys.executable} -m harness.load {tmp_path}/job {tmp_path}/records"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    records = drive.read_records(tmp_path / "records")
+    assert len(records) == 200
+    errors = [record.error for record in records]
+    assert set(errors) == {None, "connect"}
+    assert "Too many open files" in next(record.error_detail for record in records if record.error)

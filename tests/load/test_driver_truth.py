@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from itertools import pairwise
 from statistics import median
 
 import msgspec
 
+from harness import clock
+from harness.load.driver import Driver
 from harness.measure.latency import timing
 from harness.schema.job import Ask, Stage
-from harness.schema.request import CONTENT
+from harness.schema.request import CONTENT, Record
 from tests.driving import body, job, run
 from tests.paced_server import paced
 
@@ -45,13 +48,26 @@ def test_closed_loop_keeps_every_slot_busy_and_loses_nothing() -> None:
     assert 0 < report.send_lag_p50_ns <= report.send_lag_p99_ns <= report.send_lag_max_ns
 
 
-def test_the_driver_stands_by_its_stamps_when_it_reads_late() -> None:
-    """64 streams in step: whoever stamps after reading adds the time it spent on the others."""
-    with paced(ttft_ms=30, tpot_ms=10) as server:
-        records, _ = run(job(server.port, 64, tokens=8, concurrency=64))
+class Late(Driver):
+    """A loop that comes 20 ms late to its sockets each time."""
+
+    def _turn(self) -> None:
+        clock.sleep(0.02)
+        super()._turn()
+
+
+def test_a_late_loop_errs_in_no_time_stamp_and_says_how_late_it_was() -> None:
+    """Whoever stamps after reading adds 20 ms; whoever counts its lag from when it noticed an answer's end leaves them out."""
+    with paced(ttft_ms=55, tpot_ms=30) as server:
+        out = io.BytesIO()
+        driver = Late(job(server.port, 12, tokens=4, concurrency=2), out, None, lambda progress: None)
+        driver.run()
         truth = sorted(server.truth(), key=lambda one: one.prompt_tokens)
-    spread = [
-        abs((timing(record).ttft_ns or 0) - ((true.t_first_ns or 0) - true.t_received_ns))
+    records = sorted((msgspec.json.decode(line, type=Record) for line in out.getvalue().splitlines()), key=lambda r: r.index)
+    errors = [
+        (timing(record).ttft_ns or 0) - ((true.t_first_ns or 0) - true.t_received_ns)
         for record, true in zip(records, truth, strict=True)
     ]
-    assert median(spread) < SLACK_NS
+    assert {record.stamps for record in records} == {"kernel"}
+    assert median(map(abs, errors)) < SLACK_NS
+    assert driver.report().send_lag_p99_ns > 5_000_000

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.errors import EngineError
 from harness.load.tokens import Measured, Ruler, estimate, exact, fill_first, retokenize
-from harness.schema.request import CONTENT, REASONING, ROLE, Event, Record
+from harness.schema.request import CONTENT, REASONING, ROLE, Event, Record, Usage
 
 
 def words(text: str) -> int:
@@ -106,7 +106,8 @@ def test_retokenized_joins_events_before_it_counts() -> None:
 
 
 def test_the_sample_is_seeded_and_of_the_asked_size() -> None:
-    records = [record(index, event("one two")) for index in range(100)]
+    told = Usage(prompt_tokens=1, completion_tokens=2)
+    records = [msgspec.structs.replace(record(index, event("one two")), usage=told) for index in range(100)]
 
     def chosen(seed: int) -> list[int]:
         return [one.index for one in retokenize(records, WORDS, sample=20, seed=seed) if one.retokenized == 2]
@@ -114,3 +115,9 @@ def test_the_sample_is_seeded_and_of_the_asked_size() -> None:
     assert len(chosen(1)) == 20
     assert chosen(1) == chosen(1)
     assert chosen(1) != chosen(2)
+
+
+def test_what_nobody_counted_is_counted_whole() -> None:
+    silent = [record(index, event("one two")) for index in range(20)]
+    told = [record(20 + index, event("one two", tokens=2)) for index in range(20)]
+    assert [one.retokenized for one in retokenize(silent + told, WORDS, sample=0, seed=1)] == [2] * 20 + [None] * 20

@@ -38,13 +38,13 @@ def phases(records: list[Record]) -> str:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["own socket", "SDK"])
 def test_it_ends_with_the_first_round_that_is_not_faster(secure: bool, tmp_path: Path) -> None:
-    records, last = driven(secure, tmp_path, [80, 40, 20, 20, 20, 20, 20], concurrency=1, of=1)
+    records, last = driven(secure, tmp_path, [80, 40, 20, 30, 20, 20, 20], concurrency=1, of=1)
     assert phases(records) == "wwwwmmm"
     assert (last.done, last.sent, last.total) == (7, 7, 7), "what is not sent is not waited for"
 
 
 def test_rounds_are_compared_as_wholes(tmp_path: Path) -> None:
-    records, _ = driven(False, tmp_path, [60, 20, 20, 60, 20, 20], concurrency=1, of=2)
+    records, _ = driven(False, tmp_path, [60, 20, 20, 70, 20, 20], concurrency=1, of=2)
     assert phases(records) == "wwwwmmm"
 
 
@@ -59,7 +59,7 @@ def test_one_round_alone_is_compared_with_nothing(tmp_path: Path) -> None:
 
 
 def test_measured_requests_follow_while_warm_ones_run(tmp_path: Path) -> None:
-    records, _ = driven(False, tmp_path, [20, 20, 20, 20, 60, 20, 20, 20], concurrency=2, of=2)
+    records, _ = driven(False, tmp_path, [20, 20, 30, 30, 60, 20, 20, 20], concurrency=2, of=2)
     assert phases(records)[:4] == "wwww"
     assert phases(records)[-3:] == "mmm"
     assert len(records) <= 4 + 1 + 3, "the slot that frees up before its round ends takes one more"

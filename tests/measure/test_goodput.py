@@ -10,7 +10,7 @@ import pytest
 from harness.measure import checks, goodput, metrics
 from harness.measure.runs import Run
 from harness.measure.trials import runs_of
-from harness.schema.request import Record
+from harness.schema.request import Event, Record
 from harness.schema.result import CellResult, Figure
 from harness.schema.workload import Cell, Slo
 from tests.measure.streams import MS, cell, even, failed, keyed, trial
@@ -66,6 +66,25 @@ def test_failed_requests_lower_the_share() -> None:
     assert share.high == pytest.approx(0.9721, abs=1e-4)
     assert found.figures["goodput_s"].value == pytest.approx(18 / 1.905, rel=1e-3)
     assert not goodput.holds(found)
+
+
+def test_what_is_not_known_neither_keeps_nor_breaks_an_slo() -> None:
+    of = at_rate()
+    uncounted = [
+        msgspec.structs.replace(r, token_source="none", events=tuple(Event(e.t_ns, e.kind, e.text, None) for e in r.events))
+        for r in every(100)
+    ]
+    found = metrics.cell_result(of, [trial(0)], keyed([uncounted]), stopped_by="runs")
+    assert found.figures["slo_share"].reason == found.figures["goodput_s"].reason == goodput.NOT_KNOWN
+    assert goodput.holds(found), "a ramp must not end for what nobody knows"
+    assert [finding.code for finding in goodput.findings([found, result(20, 1, 1, 1)])] != ["slo_capacity"]
+    (run,) = runs(uncounted, of=at_rate(slo=Slo(ttft_ms=150)))
+    assert goodput.keeps(run.requests[0], Slo(ttft_ms=150)) is True
+
+
+def test_one_token_has_no_tpot_to_break() -> None:
+    (run,) = runs([even(0, tg=1)], of=at_rate())
+    assert goodput.keeps(run.requests[0], SLO) is True
 
 
 def test_latency_counts_from_the_schedule() -> None:

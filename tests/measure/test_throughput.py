@@ -117,3 +117,16 @@ def test_no_requests() -> None:
     assert throughput.steady_tok_s(found, 1) is None
     assert throughput.decode_tok_s(found) is None
     assert throughput.mean_in_flight(found) is None
+
+
+def test_rounds_without_counts_have_no_steady_rate() -> None:
+    """Each round begins with empty slots, so nothing makes up for what its window cuts off."""
+    records: list[Record] = []
+    for start in (0, 1000):
+        records += [even(start + slot, ttft=50, phase="prime", index=len(records) + slot) for slot in range(2)]
+        records += [even(start + 300 + slot, index=len(records) + slot) for slot in range(2)]
+    bare = [
+        msgspec.structs.replace(r, events=tuple(msgspec.structs.replace(e, tokens=None) for e in r.events)) for r in records
+    ]
+    assert throughput.steady_tok_s(run(records, 2), 2) is not None
+    assert throughput.steady_tok_s(run(bare, 2), 2) is None

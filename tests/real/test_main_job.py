@@ -128,6 +128,16 @@ def test_verify_agrees_and_names_what_was_changed(measured: Measured, tmp_path: 
     done = harness("verify", str(copy), cwd=tmp_path)
     assert done.returncode == VerifyError.exit_code
     assert "decode_tok_s" in done.stderr
+    (copy / "result.json").write_text(text.replace('"unit":"tok/s"', '"unit":"furlongs"', 1))
+    done = harness("verify", str(copy), cwd=tmp_path)
+    assert done.returncode == VerifyError.exit_code
+    assert "stored furlongs, recomputed tok/s" in done.stderr
+    (copy / "result.json").write_text(
+        re.sub(r'"findings":\[\{"code":"steadiness_untested".*?\}\]', '"findings":[]', text, count=1)
+    )
+    done = harness("verify", str(copy), cwd=tmp_path)
+    assert done.returncode == VerifyError.exit_code
+    assert "finding steadiness_untested: stored none, recomputed note" in done.stderr
 
 
 def test_interrupted_run_keeps_its_trials(tmp_path: Path) -> None:
@@ -150,6 +160,8 @@ def test_interrupted_run_keeps_its_trials(tmp_path: Path) -> None:
     assert stored.result.state == "interrupted"
     assert len(stored.result.trials) >= 1
     assert stored.result.cells[0].figures["decode_tok_s"].value
+    unfinished = [line for file in (path / "logs").glob("unfinished-*.jsonl") for line in file.read_text().splitlines()]
+    assert all('"error"' in line for line in unfinished)
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 

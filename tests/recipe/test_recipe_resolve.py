@@ -75,7 +75,10 @@ def test_a_literal_host_is_bound_to_loopback_too() -> None:
     assert "instead of 0.0.0.0" in bare.notes[0]
     assert plan("model: org/m\nruntime: sglang\ncommand: sglang serve --model-path org/m\n").port == 30000
     other = plan(VLLM.replace("0.0.0.0", "192.168.1.5"))
-    assert (other.url, other.notes) == ("http://192.168.1.5:8000", ())
+    assert other.url == "http://127.0.0.1:8000"
+    assert "instead of 192.168.1.5" in other.notes[0]
+    local = plan(VLLM.replace("0.0.0.0", "localhost"))
+    assert (local.url, local.notes) == ("http://localhost:8000", ())
 
 
 def test_a_literal_port_can_be_changed() -> None:
