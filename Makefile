@@ -1,6 +1,6 @@
 # What people type. `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help bench test check engines test-engines lock setup
+.PHONY: help bench test check engines test-engines bench-client peers lock setup
 SHELL := /bin/bash
 
 RECIPE ?= smollm2-135m-cpu
@@ -33,6 +33,12 @@ engines: ## Install real vLLM and SGLang for the CPU into .engines/ (about 13 GB
 test-engines: ## Measure real vLLM and SGLang servers (after make engines)
 	@scripts/setup.sh dev
 	@.venv/bin/python -m pytest -m engines --timeout 1200 $(ARGS)
+
+bench-client: setup ## Measure the load client itself: its errors and its cost (2 minutes)
+	@.venv/bin/python scripts/bench_client.py
+
+peers: setup ## Measure other load clients beside ours, into docs/peers.md (installs them first: 15 GB; then 25 minutes)
+	@scripts/peers/install.sh; .venv/bin/python scripts/peers/run.py $(ARGS)
 
 lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock.sh
