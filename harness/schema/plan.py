@@ -66,6 +66,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload
     driver_cpus: tuple[int, ...] = ()
     """Cores that the load driver is pinned to; empty: any."""
+    driver_host: str | None = None
+    """Where the load driver runs, by ssh; None: here."""
+    driver_python: str = "python3"
+    """With `driver_host`: a Python there that has the harness."""
     overrides: dict[str, str]
     notes: tuple[str, ...]
     """What the plan changed in the recipe, and why, in sentences."""
