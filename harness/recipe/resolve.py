@@ -128,6 +128,8 @@ def _launched(applied: Applied, machine: Machine, engine: str, overridden: Colle
     needs += ["docker"] if in_docker else [f"engine:{engine}"] if line.own_program else []
     launch = msgspec.structs.replace(Launch(executor="process", argv=line.argv, env=recipe.env), **applied.launch)
     notes = line.notes
+    if recipe.container is not None and not in_docker:
+        notes += (f"The container is not used: {engine} runs on our own Python.",)
     if in_docker:
         launch, ignored = _in_docker(recipe, machine, launch, line.port, gpu or bool(machine.gpus))
         notes += ignored
