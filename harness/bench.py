@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -25,12 +25,12 @@ from harness.recipe import load
 from harness.recipe.resolve import GridOverrides, resolve
 from harness.report import text
 from harness.schema.calibration import Calibration
-from harness.schema.job import Progress
+from harness.schema.job import Job, Progress
 from harness.schema.machine import Machine
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
 from harness.schema.result import CellResult, Result
-from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
+from harness.schema.run import Anchor, ClientReport, EngineFacts, FileHash, Trial
 from harness.schema.workload import Cell, Skipped
 from harness.sense.sampler import Sampler
 from harness.session import open_session
@@ -52,6 +52,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     driver_cpus: tuple[int, ...] | None
     """Cores for the load driver; None: as the plan sees fit."""
+    driver_host: str | None = None
+    """Where the load driver runs, by ssh; None: here."""
+    driver_python: str = "python3"
     url: str | None
     served_model: str | None
     """With `url`: which of the models it serves."""
@@ -69,6 +72,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             seed=self.seed,
             url=self.url,
             driver_cpus=self.driver_cpus,
+            driver_host=self.driver_host,
+            driver_python=self.driver_python,
         )
 
 
@@ -244,13 +249,7 @@ class Run:
         raw = self.folder.trial_path(index)
         before = self.session.counters()
         start = clock.now()
-        report = drive.drive(
-            job,
-            raw,
-            lambda progress: self._show(cell, progress, start),
-            environment=self.order.environment,
-            api_key=self.order.api_key,
-        )
+        report = self._drive(job, raw, lambda progress: self._show(cell, progress, start))
         end = clock.now()
         records = drive.read_records(raw)
         after = self.session.settled_counters(before, sum(record.error is None for record in records))
@@ -276,6 +275,19 @@ class Run:
         self.folder.save(self.result("running"))
         self.session.check_alive()
         return reason
+
+    def _drive(self, job: Job, raw: Path, on_progress: Callable[[Progress], None]) -> ClientReport:
+        if self.plan.driver_host is None:
+            return drive.drive(job, raw, on_progress, environment=self.order.environment, api_key=self.order.api_key)
+        return drive.drive_from(
+            self.plan.driver_host,
+            self.plan.driver_python,
+            job,
+            raw,
+            on_progress,
+            environment=self.order.environment,
+            api_key=self.order.api_key,
+        )
 
     def _show(self, cell: Cell, progress: Progress, start: int) -> None:
         work = self.plan.workload

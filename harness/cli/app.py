@@ -53,6 +53,13 @@ Pin = Annotated[
         "--pin", metavar="LIST", help="Cores for the load driver, or off.  [default: efficiency cores, where there are such]"
     ),
 ]
+LoadHost = Annotated[
+    str | None,
+    typer.Option("--load-host", metavar="HOST", help="Run the load driver there, by ssh, instead of beside the server."),
+]
+LoadPython = Annotated[
+    str | None, typer.Option("--load-python", metavar="PATH", help="With --load-host: a Python there that has the harness.")
+]
 Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, instead of starting one.")]
 Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -84,6 +91,8 @@ def bench(
     requests: Requests = None,
     seed: Seed = 0,
     pin: Pin = None,
+    load_host: LoadHost = None,
+    load_python: LoadPython = None,
     url: Url = None,
     model: Model = None,
     api_key_env: Annotated[
@@ -114,6 +123,8 @@ def bench(
         requests=requests,
         seed=seed,
         pin=pin,
+        load_host=load_host,
+        load_python=load_python,
         url=url,
         model=model,
         api_key_env=api_key_env,
@@ -147,6 +158,8 @@ def plan(
     requests: Requests = None,
     seed: Seed = 0,
     pin: Pin = None,
+    load_host: LoadHost = None,
+    load_python: LoadPython = None,
     url: Url = None,
     model: Model = None,
     json: Json = False,
@@ -168,6 +181,8 @@ def plan(
         requests=requests,
         seed=seed,
         pin=pin,
+        load_host=load_host,
+        load_python=load_python,
         url=url,
         model=model,
     )

@@ -68,6 +68,8 @@ def order(
     requests: int | None = None,
     seed: int = 0,
     pin: str | None = None,
+    load_host: str | None = None,
+    load_python: str | None = None,
     url: str | None = None,
     model: str | None = None,
     api_key_env: str | None = None,
@@ -99,7 +101,9 @@ def order(
         profile=profile,
         grid=grid,
         seed=seed,
-        driver_cpus=_cpus(pin),
+        driver_cpus=_cpus(pin, here=load_host is None),
+        driver_host=load_host,
+        driver_python=load_python or "python3",
         url=url,
         served_model=model,
         api_key=_key(api_key_env),
@@ -116,12 +120,12 @@ def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
         raise UsageError(f"{option} {text}: not a list of whole numbers", f"write it like {option} 1,4,16") from None
 
 
-def _cpus(text: str | None) -> tuple[int, ...] | None:
+def _cpus(text: str | None, *, here: bool) -> tuple[int, ...] | None:
     if text is None:
         return None
     allowed = os.sched_getaffinity(0)
     cpus = () if text == "off" else _numbers("--pin", text) or ()
-    if not set(cpus) <= allowed:
+    if here and not set(cpus) <= allowed:
         raise UsageError(
             f"--pin {text}: this process may use cores {', '.join(map(str, sorted(allowed)))}", "choose among them, or off"
         )

@@ -1,29 +1,71 @@
-"""`python -m harness.load JOB.json RECORDS.jsonl`: the driver as a process of its own. HARNESS_API_KEY is sent as the bearer token."""
+"""The driver as a process of its own.
+
+`python -m harness.load JOB.json RECORDS.jsonl`: HARNESS_API_KEY is sent as the bearer token; progress and report are lines on standard
+output.
+
+`python -m harness.load -` is for another host: standard input brings questions after this host's clock, then a `far.Order`; the records
+follow the report on standard output. When standard input ends, whoever asked has gone, and so does the driver.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
+import tempfile
+import threading
+from typing import BinaryIO
 
 import msgspec
 
-from harness.load import driver
+from harness import clock
+from harness.load import driver, far
 from harness.schema.job import Job
 
 
 def _say(line: bytes) -> None:
-    os.write(1, line + b"\n")
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _run(job: Job, out: BinaryIO, key: str | None) -> None:
+    if job.scheme == "https":
+        from harness.load import sdk  # loads openai, which takes a second
+
+        sdk.main(job, out, key, _say)
+    else:
+        driver.main(job, out, key, _say)
+
+
+def _far() -> None:
+    asked = sys.stdin.buffer
+    while (line := asked.readline()) == far.TICK:
+        _say(msgspec.json.encode(far.Tock(clock.now())))
+    order = msgspec.json.decode(line, type=far.Order)
+    done = threading.Event()
+
+    def stop_with_them() -> None:
+        while os.read(0, 1):  # not by the buffer, whose lock the interpreter wants when it ends
+            pass
+        if not done.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_with_them, daemon=True).start()
+    with tempfile.TemporaryFile() as records:
+        _run(order.job, records, order.api_key)
+        done.set()
+        records.seek(0)
+        shutil.copyfileobj(records, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
-    job_path, records_path = sys.argv[1:]
-    with open(job_path, "rb") as file:
-        job = msgspec.json.decode(file.read(), type=Job)
-    key = os.environ.get("HARNESS_API_KEY")
-    with open(records_path, "wb") as out:
-        if job.scheme == "https":
-            from harness.load import sdk  # loads openai, which takes a second
-
-            sdk.main(job, out, key, _say)
-        else:
-            driver.main(job, out, key, _say)
+    if sys.argv[1:] == ["-"]:
+        _far()
+    else:
+        job_path, records_path = sys.argv[1:]
+        with open(job_path, "rb") as file:
+            made = msgspec.json.decode(file.read(), type=Job)
+        with open(records_path, "wb") as out:
+            _run(made, out, os.environ.get("HARNESS_API_KEY"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -10,7 +11,8 @@ from tempfile import TemporaryFile
 
 import msgspec
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MachineError
+from harness.load import far
 from harness.schema.job import Job, Progress
 from harness.schema.request import Record
 from harness.schema.run import ClientReport
@@ -63,6 +65,53 @@ def drive(
     return report
 
 
+def drive_from(
+    host: str,
+    python: str,
+    job: Job,
+    records_path: Path,
+    on_progress: Callable[[Progress], None],
+    *,
+    environment: Mapping[str, str],
+    api_key: str | None,
+) -> ClientReport:
+    """The same with the driver on another host, by ssh; the records' times are moved to our clock.
+
+    `python` is one there that has the harness. The key goes through standard input. Raises `MachineError` when nobody answers there.
+    """
+    with TemporaryFile() as errors:
+        child = subprocess.Popen(
+            far.command(host, python),
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            offset = far.begin(child, far.Order(job, api_key), host, python)
+            report = _follow(child, on_progress)
+            assert child.stdout is not None
+            with records_path.open("wb") as records:
+                shutil.copyfileobj(child.stdout, records)
+        except BaseException:
+            assert child.stdin is not None
+            child.stdin.close()  # with it the driver stops
+            child.stdin = None
+            _end(child)
+            raise
+        child.communicate()
+        errors.seek(0)
+        said = errors.read().decode("utf-8", "replace").strip().splitlines()
+    if report is None or child.returncode:
+        raise MachineError(
+            f"the load driver on {host} ended with code {child.returncode}: {said[-1] if said else 'it said nothing'}",
+            "look at the connection, and whether that host has memory enough",
+        )
+    far.on_our_clock(records_path, offset.offset_ns)
+    return msgspec.structs.replace(report, host=host, clock_error_ns=offset.error_ns)
+
+
 def read_records(path: Path) -> list[Record]:
     """The records of one trial, in the order of the job."""
     decode = msgspec.json.Decoder(Record).decode
@@ -77,13 +126,18 @@ def _wait(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], None
         child.communicate()
     except BaseException:
         child.terminate()
-        try:
-            child.communicate(timeout=STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
+        _end(child)
         raise
     return report
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Waits for a driver that has been told to stop."""
+    try:
+        child.wait(timeout=STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+    child.communicate()
 
 
 def _follow(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], None]) -> ClientReport | None:

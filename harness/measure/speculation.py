@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from harness.measure.runs import Run
 from harness.measure.stats import Estimate, ratio_of_sums
+from harness.schema.plan import faked_acceptance
 from harness.schema.result import Finding
-
-SYNTHETIC = (
-    r"\brejection[_-]sample[_-]method\b\W{1,8}synthetic\b",  # vLLM, in --speculative-config
-    r"\bsynthetic[_-]acceptance[_-](?:rates?|length)\b",
-)
-SIMULATED = r"\b(?:SGLANG_)?SIMULATE_ACC_LEN\b\W{1,8}?(?P<length>-?\d+(?:\.\d+)?)"
-"""SGLang's variable; 0 and below mean off."""
-
 
 GAUGE = "the engine's gauge of its last log interval, since it does not count drafts: no interval"
 
@@ -60,21 +52,10 @@ def acceptance_length_timings(runs: Sequence[Run]) -> Estimate:
 
 
 def synthetic_acceptance(argv: Sequence[str], env: Mapping[str, str]) -> Finding | None:
-    """A finding when the server was told to fake acceptance: its speed is then no model's speed.
-
-    The command line is searched as text, so that a switch inside JSON, `docker run -e` or `bash -c` is found too.
-    """
-    text = " ".join([*argv, *(f"{name}={value}" for name, value in env.items())])
-    for pattern in SYNTHETIC:
-        if match := re.search(pattern, text, re.IGNORECASE):
-            return _faked(match[0])
-    for match in re.finditer(SIMULATED, text):
-        if float(match["length"]) > 0:
-            return _faked(match[0])
-    return None
-
-
-def _faked(switch: str) -> Finding:
+    """A finding when the server was told to fake acceptance: its speed is then no model's speed."""
+    switch = faked_acceptance(" ".join([*argv, *(f"{name}={value}" for name, value in env.items())]))
+    if switch is None:
+        return None
     return Finding(
         code="synthetic_acceptance",
         severity="invalid",

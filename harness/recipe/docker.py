@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.errors import RecipeError
 from harness.recipe import secret
 from harness.recipe.document import Document
 from harness.schema.machine import Machine
@@ -36,10 +35,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def settings(recipe: Recipe) -> tuple[Settings, tuple[str, ...]]:
     """The recipe's Docker settings, and the names of those that are not acted on."""
-    given = recipe.other.get("executor_config") or {}
-    if not isinstance(given, dict):
-        raise RecipeError(f"{recipe.path}: executor_config: expected a mapping", "write it as indented 'key: value' lines")
+    given: dict[str, object] = recipe.other.get("executor_config") or {}
     known = Settings.__struct_fields__
+    for key in known:
+        if isinstance(given.get(key), dict | list):
+            where = Document(recipe.text, recipe.path)
+            raise where.error(("executor_config", key), f"executor_config.{key}: expected text", f"write it like {key}: text")
     ours = {key: None if value is None else str(value) for key, value in given.items() if key in known}
     return Settings(**ours), tuple(key for key in given if key not in known)
 
@@ -49,6 +50,9 @@ def mounts(machine: Machine, recipe: Recipe) -> tuple[Mount, ...]:
     home = machine.home.rstrip("/")
     found = [Mount(machine.hf_home or f"{home}/.cache/huggingface", f"{HOME_IN_CONTAINER}/.cache/huggingface")]
     found += [Mount(f"{home}/{cache}", f"{HOME_IN_CONTAINER}/{cache}") for cache in CACHES]
+    if recipe.model.startswith(("./", "../", "~")):
+        where = Document(recipe.text, recipe.path)
+        raise where.error(("model",), f"{recipe.model} means another folder in a container", "write the whole path")
     if recipe.model.startswith("/"):
         if ":" in recipe.model:
             where = Document(recipe.text, recipe.path)

@@ -17,6 +17,7 @@ from harness.errors import RecipeError
 MAX_BYTES = 256 * 1024
 MAX_VALUES = 20_000
 MAX_DEPTH = 64
+NUMBER_BITS = 128
 
 Key = str | int
 Where = tuple[Key, ...]
@@ -117,7 +118,10 @@ class Document:
 
     def _scalar(self, loader: _Loader, node: yaml.ScalarNode, line: int) -> Any:
         try:
-            return loader.construct_object(node)
+            value = loader.construct_object(node)
+            if isinstance(value, int) and value.bit_length() > NUMBER_BITS:
+                raise ValueError("no setting is that large")
+            return value
         except ValueError:
             raise RecipeError(
                 f"{self.path}:{line}: not a usable number: {node.value[:40]}", "put it in quotes if it is text"

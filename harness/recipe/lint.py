@@ -14,7 +14,9 @@ import msgspec
 from harness.errors import did_you_mean
 from harness.recipe import dialects, docker, render, secret
 from harness.recipe.document import Document, Where
+from harness.recipe.overrides import ALWAYS
 from harness.recipe.resolve import RUNTIMES
+from harness.schema.plan import faked_acceptance
 from harness.schema.recipe import Recipe
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -55,7 +57,6 @@ FLAGS = {
 }
 """By engine: flags that newer parsers refuse, and what to write instead."""
 
-FAKED_ACCEPTANCE = re.compile(r"SGLANG_SIMULATE_ACC_|rejection_sample_method\W+synthetic")
 FLOATING = re.compile(r"(^|[-.])(latest|nightly|main|master|dev|edge|stable)$")
 DATE = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 
@@ -83,7 +84,9 @@ def _format(recipe: Recipe, document: Document) -> Iterator[Remark]:
     for key in recipe.other:
         if key not in dialects.KEYS and not key.startswith(dialects.COMMAND_VARIANT):
             yield (key,), NOTE, f"'{key}' is not a key of the format; kept, not acted on"
-    if recipe.harness.engine is None and recipe.runtime not in RUNTIMES:
+    if recipe.harness.engine is None and RUNTIMES.get(recipe.runtime) == "openai":
+        yield ("runtime",), NOTE, "the harness does not start such a server: it measures one that runs, with --url"
+    elif recipe.harness.engine is None and recipe.runtime not in RUNTIMES:
         near = did_you_mean(recipe.runtime, list(RUNTIMES))
         yield (
             ("runtime",),
@@ -110,7 +113,7 @@ def _command(recipe: Recipe, document: Document) -> Iterator[Remark]:
         )
     used = render.used(recipe)
     for key in recipe.defaults:
-        if key not in used and key not in ("host", "port", "served_model_name"):
+        if key not in used and key not in ALWAYS:
             yield ("defaults", key), NOTE, f"the command does not use '{key}'"
     if "{{" in recipe.command and recipe.recipe_version != "1":
         yield ("command",), NOTE, "{{ }} is version 1's way to write braces; JSON needs no doubling in version 2"
@@ -124,7 +127,8 @@ def _flags(recipe: Recipe, document: Document) -> Iterator[Remark]:
     for flag, says in FLAGS.get(RUNTIMES.get(recipe.runtime, ""), {}).items():
         if match := re.search(rf"(?<!\S){re.escape(flag)}(?=[\s=]|$)", recipe.command or ""):
             yield document.find("command", match[0]), WARNING, f"{flag} {says}"
-    if FAKED_ACCEPTANCE.search(f"{recipe.command} {' '.join(recipe.env)} {recipe.defaults}"):
+    env = " ".join(f"{name}={value}" for name, value in recipe.env.items())
+    if faked_acceptance(f"{recipe.command} {env} {recipe.defaults}"):
         yield ("command",), WARNING, "it fakes the acceptance of drafts: the figures are synthetic and cannot be shared"
 
 
@@ -138,9 +142,8 @@ def _container(recipe: Recipe, document: Document) -> Iterator[Remark]:
         elif not digest and (not tag or FLOATING.search(tag)):
             yield ("container",), WARNING, f"'{image}' is a moving tag: name a dated tag, or better a digest (…@sha256:…)"
     settings = recipe.other.get("executor_config")
-    if isinstance(settings, dict):
-        for key in docker.settings(recipe)[1]:
-            yield ("executor_config", key), NOTE, f"executor_config.{key} is not applied"
+    for key in docker.settings(recipe)[1]:
+        yield ("executor_config", key), NOTE, f"executor_config.{key} is not applied"
     if "docker.sock" in str(recipe.other.get("volumes")) + str(settings):
         yield ("volumes",), ERROR, "it hands Docker's socket to the container, and with it the whole machine"
 

@@ -124,9 +124,8 @@ def profile(document: Document, where: Where, data: object) -> Profile:
     for name, least in (("depth", 0), ("pp", 1), ("tg", 1), ("concurrency", 1)):
         values = getattr(found, name)
         if not values or min(values) < least or max(values) > LONGEST:
-            raise wrong(
-                name, f"{name} {list(values)}: needs numbers of at least {least}", f"write it like {name}: [{max(least, 1)}]"
-            )
+            needs = f"at least {least}" if not values or min(values) < least else f"at most {LONGEST}"
+            raise wrong(name, f"{name} {list(values)}: needs numbers of {needs}", f"write it like {name}: [{max(least, 1)}]")
     if any(not 0 < rate < math.inf for rate in found.rate):
         raise wrong("rate", f"rate {list(found.rate)}: needs requests per second above 0", "write it like rate: [0.5, 2]")
     if found.percentile not in PERCENTILE_FLOORS:
@@ -168,7 +167,7 @@ def _harness(document: Document, data: dict[str, Any]) -> HarnessBlock:
         _typed(document, where, plain, HarnessBlock),
         profiles={name: profile(document, (*where, "profiles", name), value) for name, value in profiles.items()},
         published=tuple(_published(document, (*where, "published", n), value) for n, value in enumerate(published)),
-        expect=_typed(document, (*where, "expect"), data.get("expect") or {}, Expect),
+        expect=_expected(document, (*where, "expect"), data.get("expect") or {}),
     )
 
 
@@ -221,6 +220,14 @@ def _check_kind(document: Document, key: str, value: object) -> None:
     wanted = _JSON[kind.json]
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
         raise _mismatch(document, (key,), _PYTHON[wanted], _PYTHON[type(value)])
+
+
+def _expected(document: Document, where: Where, data: object) -> Expect:
+    found = _typed(document, where, data, Expect)
+    for name, value in msgspec.structs.asdict(found).items():
+        if value is not None and not 0 < value < math.inf:
+            raise document.error((*where, name), f"{name} must be above 0", "mend that line")
+    return found
 
 
 def _env(document: Document, data: dict[str, Any]) -> dict[str, str]:

@@ -41,6 +41,8 @@ def apply(recipe: Recipe, overrides: Mapping[str, str]) -> Applied:
             name = variable or "NAME"
             hint = f"pass it on unread: --set env.{name}='${name}', with {name} exported"
             raise UsageError(f"--set {key}: a secret, which the plan and the result would store", hint)
+        if variable and not variable.isidentifier():
+            raise UsageError(f"--set {key}: '{variable}' is not a variable's name", "write it like --set env.NAME=value")
         if variable:
             env[variable] = text
         elif key in OF_THE_LAUNCH:

@@ -72,9 +72,13 @@ def names(template: str) -> set[str]:
 
 
 def used(recipe: Recipe) -> set[str]:
-    """Every placeholder of the command, and of the defaults that may come in for them."""
-    templates = [recipe.command or "", *(value for value in recipe.defaults.values() if isinstance(value, str))]
-    return set().union(*map(names, templates))
+    """Every placeholder of the command, and of the defaults that come in for them."""
+    found: set[str] = set()
+    new = names(recipe.command or "")
+    while new - found:
+        found |= new
+        new = set().union(*(names(value) for name in found if isinstance(value := recipe.defaults.get(name), str)))
+    return found
 
 
 def _literal(found: str, escaped: bool) -> str:

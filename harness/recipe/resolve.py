@@ -59,6 +59,8 @@ def resolve(
     seed: int,
     url: str | None,
     driver_cpus: tuple[int, ...] | None = None,
+    driver_host: str | None = None,
+    driver_python: str = "python3",
 ) -> Plan:
     """Everything that will be done, complete. With `url` nothing is started, and nothing is required of the machine. `driver_cpus` None:
     the machine's efficiency cores, if it has such.
@@ -78,6 +80,11 @@ def resolve(
         context_limit=server.context_limit,
         trace=grid.trace or (),
     )
+    if driver_host is not None and server.host in command.CLOSED:
+        raise UsageError(
+            f"--load-host {driver_host}: the server listens on {server.host}, which that host cannot reach",
+            "bind it to an address that it can: --set host=ADDRESS",
+        )
     return Plan(
         recipe_name=changed.name,
         recipe_path=changed.path,
@@ -93,11 +100,20 @@ def resolve(
         requires=server.requires,
         context_limit=server.context_limit,
         workload=work,
-        driver_cpus=machine.efficiency_cpus if driver_cpus is None else driver_cpus,
+        driver_cpus=_driver_cpus(machine, driver_cpus, driver_host),
+        driver_host=driver_host,
+        driver_python=driver_python,
         overrides=dict(overrides),
         notes=server.notes,
         estimate=cells.estimate(changed, work, server.launch.executor if server.launch else None),
     )
+
+
+def _driver_cpus(machine: Machine, asked: tuple[int, ...] | None, host: str | None) -> tuple[int, ...]:
+    """The efficiency cores of this machine, where it has such and nothing else was asked."""
+    if asked is not None:
+        return asked
+    return machine.efficiency_cpus if host is None else ()
 
 
 def _launched(applied: Applied, machine: Machine, engine: str, overridden: Collection[str]) -> _Server:
@@ -112,6 +128,8 @@ def _launched(applied: Applied, machine: Machine, engine: str, overridden: Colle
     needs += ["docker"] if in_docker else [f"engine:{engine}"] if line.own_program else []
     launch = msgspec.structs.replace(Launch(executor="process", argv=line.argv, env=recipe.env), **applied.launch)
     notes = line.notes
+    if recipe.container is not None and not in_docker:
+        notes += (f"The container is not used: {engine} runs on our own Python.",)
     if in_docker:
         launch, ignored = _in_docker(recipe, machine, launch, line.port, gpu or bool(machine.gpus))
         notes += ignored

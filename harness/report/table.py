@@ -177,7 +177,8 @@ def _facts(result: Result, path: Path) -> Iterator[str]:
     out = "".join(f", {count} {reason}" for reason, count in sorted(reasons.items()))
     count = f"{valid} of {sent} count{out and f' (not: {out[2:]})'}, in {len(result.trials)} trials"
     yield f"Requests {count}; receive stamps: {' and '.join(stamps) or 'none'}"
-    yield f"Client   {_client(result.calibration)}"
+    hosts = sorted({trial.client.host for trial in result.trials} - {"local"})
+    yield f"Client   {'ran on ' if hosts else ''}{', '.join(hosts)}{'; ' if hosts else ''}{_client(result.calibration)}"
     yield f"Stored   {path} (nothing was uploaded)"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from harness.schema.workload import Workload
@@ -13,6 +15,24 @@ class Mount(msgspec.Struct, frozen=True):
     source: str
     target: str
     read_only: bool = False
+
+
+_SYNTHETIC = (
+    r"\brejection[_-]sample[_-]method\b\W{1,8}synthetic\b",  # vLLM, in --speculative-config
+    r"\bsynthetic[_-]acceptance[_-](?:rates?|length)\b",
+)
+_SIMULATED = r"\b(?:SGLANG_)?SIMULATE_ACC_LEN\b\W{1,8}?(?P<length>-?\d+(?:\.\d+)?)"
+"""SGLang's variable; 0 and below mean off."""
+
+
+def faked_acceptance(text: str) -> str | None:
+    """The switch in a command line or environment that fakes the acceptance of drafts. It is searched as text, so that one inside JSON,
+    `docker run -e` or `bash -c` is found too."""
+    for pattern in _SYNTHETIC:
+        if match := re.search(pattern, text, re.IGNORECASE):
+            return match[0]
+    simulated = (match for match in re.finditer(_SIMULATED, text) if float(match["length"]) > 0)
+    return next((match[0] for match in simulated), None)
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +86,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload
     driver_cpus: tuple[int, ...] = ()
     """Cores that the load driver is pinned to; empty: any."""
+    driver_host: str | None = None
+    """Where the load driver runs, by ssh; None: here."""
+    driver_python: str = "python3"
+    """With `driver_host`: a Python there that has the harness."""
     overrides: dict[str, str]
     notes: tuple[str, ...]
     """What the plan changed in the recipe, and why, in sentences."""

@@ -27,6 +27,10 @@ class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
     """How far the wall clock moved against the monotonic one during the trial; kernel stamps are off by at most this."""
     stamps: str
     peak_in_flight: int
+    host: str = "local"
+    """Where the driver ran: `local`, or the name it was reached by."""
+    clock_error_ns: int = 0
+    """On another host: by how much its instants may be off against ours. Spans are not."""
     rtt_ns: int | None = None
     """The shortest time that a TCP connection of this trial took to open: the network's part of TTFT. None: not measured."""
 

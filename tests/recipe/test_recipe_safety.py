@@ -94,3 +94,54 @@ def test_a_large_file_is_not_called_wrongly_encoded(tmp_path: Path) -> None:
     path.write_bytes(("a: " + "ü" * 200_000).encode())
     with pytest.raises(RecipeError, match="larger than 256 KiB"):
         load(path)
+
+
+@pytest.mark.parametrize("said", ["entrypoint: [bash, -c]", "user: {a: b}"])
+def test_docker_settings_that_are_no_text(said: str) -> None:
+    with pytest.raises(RecipeError, match="expected text"):
+        plan(VLLM + f"container: x/y:1\nexecutor_config: {{{said}}}\n")
+
+
+def test_a_relative_model_means_another_folder_in_a_container() -> None:
+    with pytest.raises(RecipeError, match=r"\./m means another folder in a container"):
+        plan("model: ./m\nruntime: vllm\ncontainer: x/y:1\ncommand: vllm serve {model} --port 8000\n")
+
+
+def test_a_variable_needs_a_name() -> None:
+    with pytest.raises(UsageError, match="'A B' is not a variable's name"):
+        plan(VLLM, {"env.A B": "2"})
+
+
+def test_a_default_that_the_command_never_reaches_cannot_be_changed() -> None:
+    text = "model: m\nruntime: vllm\ndefaults: {a: '{b}', b: 1, c: '{d}', d: 2}\ncommand: vllm serve m --port 8000 --x {c}\n"
+    assert "--x 3" in argv(plan(text, {"d": "3"}))
+    with pytest.raises(RecipeError, match="would change nothing"):
+        plan(text, {"b": "3"})
+
+
+def test_lint_and_result_agree_on_what_fakes_acceptance() -> None:
+    faked = VLLM.rstrip() + " --speculative-config '{\"synthetic_acceptance_rates\": [0.9]}'\n"
+    assert any("fakes the acceptance" in finding.text for finding in lint(loads(faked, "x.yaml")))
+    off = VLLM + "env: {SGLANG_SIMULATE_ACC_LEN: 0}\n"
+    assert not any("fakes the acceptance" in finding.text for finding in lint(loads(off, "x.yaml")))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"defaults: {{x: 0x{'f' * 5000}}}", "not a usable number"),
+        ("harness: {expect: {decode_tok_s: -5}}", "decode_tok_s must be above 0"),
+        ("harness: {profiles: {p: {min_seconds: .inf}}}", "min_seconds must be 0 or more"),
+        ("harness: {profiles: {p: {max_seconds: -5}}}", "max_seconds must be above 0"),
+        ("harness: {profiles: {p: {target: .nan}}}", "target must be above 0"),
+        ("harness: {profiles: {p: {pp: [100000000000]}}}", "needs numbers of at most 10000000"),
+        ("harness: {profiles: {p: {rate: [0]}}}", "needs requests per second above 0"),
+        ("harness: {profiles: {p: {arrivals: often}}}", "arrivals 'often' does not exist"),
+        ("harness: {profiles: {p: {until_slo: true}}}", "until_slo needs rates and an SLO"),
+        ("harness: {profiles: {p: {sessions: 3}}}", "sessions only mean something with turns"),
+        ("harness: {profiles: {p: {mix: [{pp: 0, tg: 5}]}}}", "must be above 0"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused_with_their_line(line: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=rf"x.yaml:3: .*{said}"):
+        loads(f"model: m\ncommand: vllm serve m\n{line}\n", "x.yaml")
