@@ -30,7 +30,7 @@ from harness.schema.workload import Cell
 
 TTFT_MS = 50.0
 TOKENS = 128
-SECONDS = 10.0
+SECONDS = 5.0
 """Of each load, about."""
 ROUNDS = 3
 MODEL = "paced"

@@ -8,7 +8,7 @@ from functools import partial
 
 from harness.measure import crosscheck, goodput, speculation, stats, throughput
 from harness.measure.latency import Timing
-from harness.measure.runs import Request, Run, cache_share
+from harness.measure.runs import GAP_PERCENTS, Request, Run, cache_share
 from harness.measure.stats import Estimate
 from harness.schema.workload import Cell
 
@@ -34,8 +34,7 @@ def estimates(cell: Cell, runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]
     by_request = _latencies(valid, PERCENTILES) | _lengths(runs, valid) | {"slo_share": goodput.kept_share(cell.slo, runs)}
     by_request |= _latencies(valid, SCHEDULED, None if cell.concurrency is None else CLOSED_LOOP)
     found |= {name: (estimate, "requests") for name, estimate in by_request.items()}
-    gaps = [gap / 1e6 for request in valid for gap in request.timing.gaps_ns]
-    found |= {f"event_gap_p{percent}_ms": (_gap(gaps, percent), "gaps") for percent in (50, 99)}
+    found |= {f"event_gap_p{percent}_ms": (_gap(runs, place), "runs") for place, percent in enumerate(GAP_PERCENTS)}
     return found
 
 
@@ -148,11 +147,14 @@ def _count(value: float | None, n: int, missing: str) -> Estimate:
     return Estimate(reason=missing) if value is None else Estimate(value=value, n=n, reason="not a sample: no interval")
 
 
-def _gap(gaps: Sequence[float], percent: int) -> Estimate:
-    """Without an interval: the gaps of one stream are not independent."""
-    found = stats.percentile(gaps, percent)
-    reason = found.reason if found.value is None else "gaps of one stream are not independent: no interval"
-    return Estimate(value=found.value, n=found.n, reason=reason and reason.replace("request", "gap"))
+def _gap(runs: Sequence[Run], place: int) -> Estimate:
+    """The gaps of one stream are not independent, so each run has one value."""
+    each = [run.gaps_ms[place] for run in runs if run.gaps_ms]
+    known = [estimate.value for estimate in each if estimate.value is not None]
+    if known:
+        return stats.mean(known)
+    most = max(each, key=lambda estimate: estimate.n, default=None)
+    return Estimate(reason=NO_RUN if most is None or most.reason is None else most.reason.replace("request", "gap"))
 
 
 def _steps(runs: Sequence[Run]) -> Estimate:

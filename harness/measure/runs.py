@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from harness.measure.latency import Timing
+from harness.measure.stats import Estimate
 from harness.schema.request import Record
 from harness.schema.run import Trial
 
@@ -14,9 +15,13 @@ CACHE_LIMIT = 0.01
 """Share of prompt tokens from the prefix cache above which a cell without prefix caching does not count."""
 
 
+GAP_PERCENTS = (50, 99)
+
+
 class Request(msgspec.Struct, frozen=True):
+    """Record and timing are without events and gaps: a long run would not fit into memory with them."""
+
     record: Record
-    """Without its events: a long run would not fit into memory with them."""
     timing: Timing
     excluded: str | None
 
@@ -32,6 +37,8 @@ class Run(msgspec.Struct, frozen=True):
     requests: tuple[Request, ...]
     steady_tokens: int | None = 0
     """Tokens that arrived in the steady windows (`throughput.steady_windows`), from requests that count; None: not known."""
+    gaps_ms: tuple[Estimate, ...] = ()
+    """`GAP_PERCENTS` of the pauses between token-bearing events, of requests that count."""
 
     @property
     def measured(self) -> list[Request]:

@@ -48,7 +48,7 @@ def requests_needed(percent: float, over: int = 1) -> int:
     return n
 
 
-def percentile(values: Sequence[float], percent: float) -> Estimate:
+def percentile(values: Sequence[float] | NDArray[np.float64], percent: float) -> Estimate:
     """Linear between the two nearest values (numpy's default), once there are enough of them; interval by `interval_ranks`."""
     n = len(values)
     missing = requests_needed(percent) - n

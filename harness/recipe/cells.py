@@ -25,7 +25,7 @@ ASSUMED_START_S = {"docker": 300.0, "process": 90.0}
 
 
 WARMUP_S = 5.0
-"""Of an open loop's schedule, for a round of warm-up."""
+"""Of an open loop's schedule, for a round of warm-up, and a tenth of it at the most."""
 
 
 class GridOverrides(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ def _open(cell: Cell, profile: Profile, rate: float) -> Cell:
         burstiness=profile.burstiness,
         sessions=profile.sessions,
         requests=profile.requests or max(2, round(rate * profile.seconds)),
-        warmup=max(2, math.ceil(rate * WARMUP_S)),
+        warmup=max(2, math.ceil(rate * min(WARMUP_S, profile.seconds / 10))),
     )
 
 
