@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "harness"
 
-BASE = {"units", "errors", "clock", "http", "__init__"}
+BASE = {"units", "errors", "clock", "http", "secret", "__init__"}
 STAGES = {"recipe", "launch", "hosts", "engines", "load", "sense", "probe", "measure", "store", "report"}
 CONDUCTOR = {"bench", "calibrate", "session", "verify"}
 ALSO = {  # besides its own folder, the schema and the base

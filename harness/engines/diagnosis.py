@@ -31,8 +31,8 @@ HARMLESS = {"DEBUG", "INFO", "WARNING", "D", "I", "W"}
 EXCEPTION = re.compile(
     r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|NotFound|Exceeded|Refused|Timeout|Failure|Exit)(?::.*)?$"
 )
-QUALIFIED = re.compile(r"(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?::.*)?$")
-"""What ends a traceback may be called anything: triton.runtime.errors.OutOfResources."""
+QUALIFIED = re.compile(r"(?:[A-Za-z_]\w*\.)+(?:[A-Z]\w*|\w*error)(?::.*)?$")
+"""What ends a traceback may be called anything: triton.runtime.errors.OutOfResources, socket.gaierror."""
 UNINFORMATIVE = re.compile(r"validation errors? for \w+$|Error:\s*$")
 """Exception lines that say nothing themselves (pydantic only counts the errors): the line after them does."""
 WRAPPER = re.compile(
@@ -76,7 +76,7 @@ def diagnose_with(table: Sequence[Known], log: Sequence[str]) -> Diagnosis | Non
         if chain and vague is None:
             line = chain[-1 if candidate.handled else 0]
             vague = Diagnosis(_short(line), "an error this harness has no explanation for", "read the log from that line on")
-            if EXCEPTION.match(line) or LAST_WORDS.search(line):
+            if EXCEPTION.match(line) or QUALIFIED.match(line) or LAST_WORDS.search(line):
                 return vague
     return vague
 

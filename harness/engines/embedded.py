@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NAME = "embedded"
 HEALTH = llamacpp.HEALTH
 METRICS = llamacpp.METRICS
+PORT = 8080
 request_fields = llamacpp.request_fields
 tokenize_request = llamacpp.tokenize_request
 tokenize_count = llamacpp.tokenize_count
@@ -91,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     add("-m", "--model", required=True, metavar="FILE", help="GGUF file")
     add("-a", "--alias", help="name to serve the model under (default: its path)")
     add("--host", default="127.0.0.1")
-    add("--port", type=int, default=8080)
+    add("--port", type=int, default=PORT)
     add("-c", "--ctx-size", type=int, default=0, metavar="N", help="tokens, shared out among the slots; 0: the model's own")
     add("-np", "--parallel", type=int, default=1, metavar="N", help="slots")
     add("-t", "--threads", type=int, default=-1, metavar="N")

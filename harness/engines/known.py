@@ -85,7 +85,11 @@ COMMON = (
         "a kernel needs more of the GPU's on-chip memory than there is",
         "choose another attention or MoE backend, or smaller blocks: this kernel was tuned for another GPU",
     ),
-    Known(r"^Bus error|/dev/shm|shared memory", "shared memory ran out", "give the container more: --shm-size or --ipc=host"),
+    Known(
+        r"Bus error|/dev/shm|shared memory (?:object|segment|limit)|(?:out of|insufficient) shared memory",
+        "shared memory ran out",
+        "give the container more: --shm-size or --ipc=host",
+    ),
     Known(
         r"(?i:no space left on device|disk quota exceeded)",
         "the disk is full",

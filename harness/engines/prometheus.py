@@ -10,7 +10,7 @@ HINT = "open the server's metrics page in a browser: it should be Prometheus tex
 
 
 def totals(page: str) -> dict[str, float]:
-    """Every sample of the page by name, summed over its labels; buckets and creation times left out.
+    """Every sample of the page by name, summed over its labels (of a gauge the mean); buckets and creation times left out.
 
     Raises `EngineError` when the page is not Prometheus text.
     """
@@ -19,9 +19,10 @@ def totals(page: str) -> dict[str, float]:
     sums: dict[str, float] = {}
     try:
         for family in text_string_to_metric_families(page):
+            among = len(family.samples) if family.type == "gauge" else 1
             for sample in family.samples:
                 if not sample.name.endswith(("_bucket", "_created")):
-                    sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+                    sums[sample.name] = sums.get(sample.name, 0.0) + sample.value / among
     except (ValueError, KeyError, IndexError) as error:  # what the parser raises on lines it cannot read
         raise EngineError(f"the server's metrics page cannot be read: {error}", HINT) from error
     return sums

@@ -7,9 +7,10 @@ where the recipe asks for one by name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+
+from harness import secret
 
 NAMES = {
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
@@ -18,8 +19,6 @@ NAMES = {
 }
 PREFIXES = ("LC_", "XDG_", "HF_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "UCX_", "DOCKER_")
 MARK = "HARNESS_RUN"
-REFERENCE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
-"""A recipe's value that is nothing but `$NAME` or `${NAME}`: plans store it so, and only the server sees what it stands for."""
 
 
 def for_child(ours: Mapping[str, str], recipe: Mapping[str, str], program: str, run: str) -> dict[str, str]:
@@ -39,5 +38,5 @@ def for_child(ours: Mapping[str, str], recipe: Mapping[str, str], program: str, 
 
 
 def _value(text: str, ours: Mapping[str, str]) -> str | None:
-    reference = REFERENCE.fullmatch(text)
+    reference = secret.REFERENCE.fullmatch(text)
     return ours.get(reference[1] or reference[2]) if reference else text

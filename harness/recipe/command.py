@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from harness.engines import flags
+from harness.engines import embedded, flags
 from harness.errors import RecipeError, UsageError
 from harness.recipe import render
 from harness.recipe.document import Document, Where
@@ -25,7 +25,7 @@ OUR_OWN = ("embedded", "paced")
 PROGRAMS = {"vllm": ("vllm", "vllm."), "sglang": ("sglang", "sglang."), "llamacpp": ("llama-server", "llama_cpp.")}
 """An engine's program, and the beginning of its Python modules' names."""
 
-DEFAULT_PORTS = {"vllm": 8000, "sglang": 30000, "llamacpp": 8080, "embedded": 8080, "paced": 8000}
+DEFAULT_PORTS = {"vllm": 8000, "sglang": 30000, "llamacpp": 8080, "embedded": embedded.PORT, "paced": 8000}
 NAME_FLAGS = {"vllm": "--served-model-name", "sglang": "--served-model-name", "llamacpp": "--alias", "embedded": "--alias"}
 
 
@@ -89,12 +89,12 @@ class _Line:
         self.words = split
 
     def host(self) -> str:
-        """The address the server binds to. vLLM, told none, would bind to all."""
+        """The address the server binds to."""
         given, literal = self.values.get("host"), flags.value(self.words, "--host")
         if "host" in self.overridden:
             if "host" not in self.used:
                 self._put("--host", str(given), "host")
-        elif literal in CLOSED or (literal is None and self.engine != "vllm"):
+        elif literal in CLOSED or (literal is None and not self._open_untold()):
             pass
         elif not self.own:
             self.notes.append(f"The command binds {literal or EVERYWHERE[0]}: other machines can reach the server.")
@@ -103,15 +103,20 @@ class _Line:
             self._bind(literal or EVERYWHERE[0])
         return flags.value(self.words, "--host") or str(given or LOOPBACK)
 
+    def _open_untold(self) -> bool:
+        """Whether a server that is told no address binds to all: vLLM does, and llama.cpp's server images set LLAMA_ARG_HOST so."""
+        in_image = self.recipe.container is not None or "LLAMA_ARG_HOST" in self.recipe.env
+        return self.engine == "vllm" or (self.engine == "llamacpp" and in_image)
+
     def port(self) -> int:
         given, literal = self.values.get("port"), flags.value(self.words, "--port")
         if given is None and literal is None and self.engine == "paced":
             given = DEFAULT_PORTS["paced"]  # it would take any
         if given is not None:
-            given = self._number(given)
+            given = self._number(given, ("defaults", "port"))
             if "port" not in self.used and ("port" in self.overridden or (literal is None and self.own)):
                 self._put("--port", str(given), "port")
-        return self._number(flags.value(self.words, "--port") or given or DEFAULT_PORTS.get(self.engine, 8000))
+        return self._number(flags.value(self.words, "--port") or given or DEFAULT_PORTS.get(self.engine, 8000), ("command",))
 
     def served(self) -> str | None:
         """The name in the line; a default that the line does not use is added to it, as sparkrun adds it."""
@@ -133,28 +138,26 @@ class _Line:
                 f"the command is not {self.engine}'s own and does not use {{{key}}}, so {key} {value} would change nothing"
             )
             raise self._error(("command",), message, f"put {{{key}}} into the command")
-        for at, word in enumerate(self.argv):
+        told = False
+        for at, word in enumerate(self.argv):  # all of them, since the last one counts
             if word == flag and at + 1 < len(self.argv):
-                self.argv[at + 1] = value
-                return
-            if word.startswith(f"{flag}="):
-                self.argv[at] = f"{flag}={value}"
-                return
-        self.argv += [flag, value]
+                self.argv[at + 1], told = value, True
+            elif word.startswith(f"{flag}="):
+                self.argv[at], told = f"{flag}={value}", True
+        if not told:
+            self.argv += [flag, value]
 
-    def _number(self, value: object) -> int:
+    def _number(self, value: object, where: Where) -> int:
         if isinstance(value, str) and value.isascii() and value.isdigit():
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536:
             return value
+        if where == ("command",):
+            raise self._error(where, f"--port {value} is not a port", "write a number, or {port} with defaults: {port: 8000}")
         hint = "write a number from 1 to 65535"
         if "port" in self.overridden:
             raise UsageError(f"--set port={value}: not a port", hint)
-        if "port" in self.values:
-            raise self._error(("defaults", "port"), f"port {value} is not a port", hint)
-        raise self._error(
-            ("command",), f"--port {value} is not a port", "write a number, or {port} with defaults: {port: 8000}"
-        )
+        raise self._error(where, f"port {value} is not a port", hint)
 
     def _error(self, where: Where, message: str, hint: str) -> RecipeError:
         return Document(self.recipe.text, self.recipe.path).error(where, message, hint)

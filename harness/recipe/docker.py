@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.recipe import secret
+from harness import secret
 from harness.recipe.document import Document
 from harness.schema.machine import Machine
 from harness.schema.plan import Mount
@@ -17,6 +17,7 @@ LABEL = "spark-harness"
 """`spark-harness.recipe` and `spark-harness.sha256` on every container, so that ours are known as ours after a crash."""
 
 HOME_IN_CONTAINER = "/root"
+ROOT = (None, "root", "0", "root:root", "0:0")
 CACHES = (".cache/vllm", ".cache/flashinfer", ".triton")
 """Compile caches under the home folder: with them a second start takes minutes less (11 to 17 minutes were seen without, on
 GB10)."""

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from harness import secret
 from harness.errors import did_you_mean
-from harness.recipe import dialects, docker, render, secret
+from harness.recipe import dialects, docker, render
 from harness.recipe.document import Document, Where
 from harness.recipe.overrides import ALWAYS
 from harness.recipe.resolve import RUNTIMES
@@ -103,7 +104,7 @@ def _command(recipe: Recipe, document: Document) -> Iterator[Remark]:
         yield ("command",), ERROR, "the recipe has no command"
         return
     values = render.namespace(recipe)
-    text, missing = render.substitute(recipe.command.strip(), values)
+    text, missing = render.filled(recipe, values)
     for name in dict.fromkeys(missing):
         near = did_you_mean(name, list(values))
         yield (
@@ -164,11 +165,10 @@ def _secrets(recipe: Recipe, document: Document) -> Iterator[Remark]:
     for name, value in recipe.env.items():
         if secret.in_variable(name, value):
             yield ("env", name), ERROR, f"a secret in plain text: write {name}: ${name}, which is passed on without being read"
-    texts: list[tuple[Where, str]] = [(("command",), recipe.command or "")]
-    texts += [(("defaults", key), str(value)) for key, value in recipe.defaults.items()]
-    for where, text in texts:
-        if secret.in_text(text) or (where[0] == "defaults" and secret.in_variable(str(where[1]), text)):
-            yield where, ERROR, "a secret in plain text: take it from the environment"
+    found: list[Where] = [("command",)] if secret.in_text(recipe.command or "") else []
+    found += [("defaults", key) for key, value in recipe.defaults.items() if secret.in_variable(key, str(value))]
+    for where in found:
+        yield where, ERROR, "a secret in plain text: take it from the environment"
 
 
 def _published(recipe: Recipe, document: Document) -> Iterator[Remark]:

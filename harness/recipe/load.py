@@ -38,6 +38,7 @@ _PYTHON: dict[type, str] = {
 _PYTHON[type(None)] = "nothing"
 _JSON: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "object": dict}
 _HINTS = {"a list": "write it in brackets: [ … ]", "a mapping": "write it as indented 'key: value' lines"}
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUOTABLE = ("a whole number", "a number", "true or false")
 
 
@@ -235,7 +236,7 @@ def _env(document: Document, data: dict[str, Any]) -> dict[str, str]:
     found = {}
     for name, value in data.items():
         where = ("env", name)
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        if not VARIABLE.fullmatch(name):
             raise document.error(where, f"env: '{name}' is not a variable's name", "use letters, digits and _")
         if isinstance(value, dict) and len(value) == 1 and None in value.values():
             raise document.error(

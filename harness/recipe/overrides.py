@@ -11,9 +11,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from harness import secret
 from harness.errors import RecipeError, UsageError, did_you_mean
-from harness.recipe import render, secret
+from harness.recipe import render
 from harness.recipe.document import Document
+from harness.recipe.load import VARIABLE
 from harness.schema.recipe import Recipe
 
 OF_THE_RECIPE = ("model", "model_revision", "container", "runtime")
@@ -37,11 +39,11 @@ def apply(recipe: Recipe, overrides: Mapping[str, str]) -> Applied:
     used = render.used(recipe)
     for key, text in overrides.items():
         variable = key.removeprefix("env.") if key.startswith("env.") else ""
-        if secret.in_text(text) or secret.in_variable(variable or key, text):
+        if secret.in_variable(variable or key, text):
             name = variable or "NAME"
             hint = f"pass it on unread: --set env.{name}='${name}', with {name} exported"
             raise UsageError(f"--set {key}: a secret, which the plan and the result would store", hint)
-        if variable and not variable.isidentifier():
+        if variable and not VARIABLE.fullmatch(variable):
             raise UsageError(f"--set {key}: '{variable}' is not a variable's name", "write it like --set env.NAME=value")
         if variable:
             env[variable] = text
@@ -60,8 +62,10 @@ def apply(recipe: Recipe, overrides: Mapping[str, str]) -> Applied:
         else:
             raise _refused(recipe, key, used)
     if "model" in fields and "model_revision" not in fields:
-        fields["model_revision"] = None  # it was the other model's
-        defaults.pop("model_revision", None)
+        if "model_revision" in used:
+            hint = "name this one's too: --set model_revision=COMMIT"
+            raise UsageError(f"--set model={fields['model']}: the recipe's model_revision is another model's", hint)
+        fields["model_revision"] = None
     return Applied(msgspec.structs.replace(recipe, defaults=defaults, env=env, **fields), launch)
 
 

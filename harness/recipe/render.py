@@ -45,24 +45,45 @@ def command(recipe: Recipe, values: Mapping[str, object]) -> str:
     if not recipe.command:
         document = Document(recipe.text, recipe.path)
         raise document.error((), "the recipe has no command", "write out the engine's command line under 'command:'")
-    rendered, missing = substitute(recipe.command.strip(), values)
+    rendered, missing = filled(recipe, values)
     if missing:
         raise _missing(recipe, missing[0], values)
     return re.sub(r"\\[ \t]+\n", "\\\\\n", rendered)
 
 
+def filled(recipe: Recipe, values: Mapping[str, object]) -> tuple[str, list[str]]:
+    """The command filled in, and the names that have no value. Raises `RecipeError` where it grows without end."""
+    try:
+        return substitute((recipe.command or "").strip(), values)
+    except OverflowError as error:
+        document = Document(recipe.text, recipe.path)
+        raise document.error(("command",), f"the command {error}", "a default holds itself several times: mend it") from None
+
+
 def substitute(template: str, values: Mapping[str, object]) -> tuple[str, list[str]]:
-    """The template filled in, and the names that have no value."""
+    """The template filled in, and the names that have no value. Raises `OverflowError`."""
     escaped = "{{" in template
     text = _BRACES.sub(lambda found: _literal(found[0], escaped), template)
     for _ in range(PASSES):
-        filled = _PLACEHOLDER.sub(lambda found: _value(found, values), text)
-        if filled == text:
+        before, text = text, _pass(text, values)
+        if text == before:
             break
-        if len(filled) > LONGEST:
-            raise RecipeError(f"the command grows beyond {LONGEST} characters", "a default holds itself several times: mend it")
-        text = filled
     return text.replace(_OPEN, "{").replace(_CLOSE, "}"), _NAME.findall(text)
+
+
+def _pass(text: str, values: Mapping[str, object]) -> str:
+    """One pass, given up as soon as it is too long: it could be gigabytes at its end."""
+    left = LONGEST - len(text)
+
+    def value(found: re.Match[str]) -> str:
+        nonlocal left
+        came = _value(found, values)
+        left -= len(came)
+        if left < 0:
+            raise OverflowError(f"grows beyond {LONGEST} characters")
+        return came
+
+    return _PLACEHOLDER.sub(value, text)
 
 
 def names(template: str) -> set[str]:

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from harness import secret
 from harness.engines import ENGINES
 from harness.errors import RecipeError, UsageError, did_you_mean
-from harness.recipe import catalog, cells, command, docker, secret
+from harness.recipe import catalog, cells, command, docker
 from harness.recipe.cells import GridOverrides
 from harness.recipe.dialects import CHANGES_THE_SERVER
 from harness.recipe.document import Document
@@ -160,7 +161,13 @@ def _in_docker(recipe: Recipe, machine: Machine, launch: Launch, port: int, gpu:
         mounts=mounts,
         container_name=name,
     )
-    return done, tuple(f"executor_config.{key} is not applied." for key in ignored)
+    notes = [f"executor_config.{key} is not applied." for key in ignored]
+    if settings.user not in docker.ROOT:
+        home = docker.HOME_IN_CONTAINER
+        notes.append(
+            f"The caches are mounted under {home}, which user {settings.user} may not read: it may download and compile anew."
+        )
+    return done, tuple(notes)
 
 
 def _running(recipe: Recipe, machine: Machine, engine: str, url: str) -> _Server:

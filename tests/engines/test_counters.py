@@ -87,6 +87,19 @@ def test_sglang_accepted_tokens_follow_from_verify_steps() -> None:
     assert "spec_accepted_tokens" not in sglang.counters(page("sglang-metrics.txt"))
 
 
+def test_an_older_sglang_has_only_its_gauge() -> None:
+    text = page("sglang-metrics.txt")
+    idle = next(line for line in text.splitlines() if line.startswith("sglang:spec_accept_length{"))
+    name = idle.removesuffix(" 0.0")
+    assert "spec_accept_length_gauge" not in sglang.counters(text), "0 without speculation"
+    assert sglang.counters(text.replace(idle, f"{name} 2.5"))["spec_accept_length_gauge"] == 2.5
+    other = name.replace('tp_rank="0"', 'tp_rank="1"')
+    assert other != name
+    assert sglang.counters(text.replace(idle, f"{name} 2.5\n{other} 3.5"))["spec_accept_length_gauge"] == 3.0, (
+        "a mean, not a sum"
+    )
+
+
 def test_llamacpp() -> None:
     assert llamacpp.counters(LLAMACPP) == {
         "prompt_tokens": 233.0,

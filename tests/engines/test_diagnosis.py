@@ -137,6 +137,46 @@ PermissionError: [Errno 13] Permission denied: '/models'
     assert found.line.startswith("PermissionError")
 
 
+TRITON = "triton.runtime.errors.OutOfResources: out of resource: shared memory, Required: 131072, Hardware limit: 101376."
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        f"Traceback (most recent call last):\n  File 'x'\n{TRITON}",
+        f"Traceback (most recent call last):\n  File 'x'\nRuntimeError: {TRITON.partition(': ')[2]}",
+        f"ERROR 11-23 10:00:00 [x.py:1] {TRITON.rpartition('errors.')[2]}",
+    ],
+)
+def test_memory_on_the_chip_is_not_dev_shm(log: str) -> None:
+    found = first(log)
+    assert "out of resource: shared memory" in found.line
+    assert "on-chip" in found.meaning
+    assert "--shm-size" not in found.advice
+
+
+@pytest.mark.parametrize(
+    ("line", "helps"),
+    [
+        ("RuntimeError: unable to open shared memory object </torch_1_2> in read-write mode", True),
+        ("RuntimeError: DataLoader worker (pid 7) is killed by signal: Bus error.", True),
+        ("RuntimeError: Error while creating shared memory segment /dev/shm/nccl-x (size 9637888)", True),
+        ("RuntimeError: CUDA error: the shared memory carveout is invalid", False),
+    ],
+)
+def test_only_dev_shm_is_helped_by_its_size(line: str, helps: bool) -> None:
+    found = first(f"Traceback (most recent call last):\n  File 'x'\n{line}")
+    assert ("--shm-size" in found.advice) == helps
+
+
+@pytest.mark.parametrize(
+    "line", ["torch._dynamo.exc.Unsupported: call of a skipped function", "socket.gaierror: [Errno -3] Try again"]
+)
+def test_what_ends_a_traceback_is_its_error_whatever_it_is_called(line: str) -> None:
+    found = first(f"Traceback (most recent call last):\n  File 'x'\n{line}\nbash: foo: command not found")
+    assert found.line == line
+
+
 @pytest.mark.parametrize(
     ("line", "meaning"),
     [

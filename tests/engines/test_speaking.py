@@ -116,6 +116,12 @@ def test_settings_without_secrets_and_long_texts() -> None:
         "admin_api_key": "hush",
         "ssl": {"password": "hush", "port": 1},
         "hf_token": "hush",
+        "hub": "hf_abcdefghijklmnopqrstuvwx",
+        "argv": ["serve", "--api-key hush"],
+        "cmd": "serve --key sk-abcdefghijklmnopqrstuvwx",
+        "env": {"HF_TOKEN_RO": "hush", "AWS_SECRET_ACCESS_KEY": "hush"},
+        "eos_token": "</s>",
+        "num_experts_per_token": 4,
         "max_total_tokens": 5,
         "tokenizer_path": "t",
         "long": "x" * 999,
@@ -123,6 +129,7 @@ def test_settings_without_secrets_and_long_texts() -> None:
         "flags": [True, {"a": 1.5}],
     }
     flat = {"ssl.port": "1", "max_total_tokens": "5", "tokenizer_path": "t", "flags.0": "True", "flags.1.a": "1.5"}
+    flat |= {"argv.0": "serve", "eos_token": "</s>", "num_experts_per_token": "4"}
     assert flatten(page) == flat
 
 

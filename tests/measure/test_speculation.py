@@ -27,6 +27,12 @@ def test_no_drafts(counters: dict[str, float]) -> None:
     assert found.reason == "the engine counted no drafts"
 
 
+def test_where_drafts_are_not_counted_the_engines_gauge_stands_in_and_says_so() -> None:
+    low, high = (msgspec.structs.replace(trial(), counters_after={"spec_accept_length_gauge": value}) for value in (2.0, 3.0))
+    found = speculation.acceptance_length(runs_of(cell(), [low, high], {}))
+    assert (found.value, found.low, found.reason) == (2.5, None, speculation.GAUGE)
+
+
 def test_tokens_per_event() -> None:
     runs = runs_of(cell(), [trial()], {0: [speculative(0), even(500, index=1)]})
     assert speculation.tokens_per_event(runs).value == pytest.approx(16 / 11)

@@ -65,7 +65,7 @@ def test_docker_without_a_gpu_and_with_a_model_folder() -> None:
     made = plan("model: /models/x\nruntime: llama-cpp\ncontainer: ghcr.io/a/b:1\ncommand: llama-server -m {model}\n")
     assert "--gpus" not in argv(made)
     assert "-v /models/x:/models/x:ro" in argv(made)
-    assert argv(made).endswith("ghcr.io/a/b:1 llama-server -m /models/x")
+    assert argv(made).endswith("ghcr.io/a/b:1 llama-server -m /models/x --host 127.0.0.1")
 
 
 def test_a_model_path_that_would_mount_something_else_is_refused() -> None:
@@ -103,3 +103,15 @@ def test_the_plan_of_the_articles_system() -> None:
 def without_hash(made: Plan) -> Launch:
     assert made.launch is not None
     return msgspec.structs.replace(made.launch, argv=tuple(word.replace(made.recipe_sha256, "") for word in made.launch.argv))
+
+
+def test_a_user_who_may_not_read_the_caches_is_told() -> None:
+    note = "The caches are mounted under /root, which user 1000 may not read: it may download and compile anew."
+    assert note in plan(VLLM + "container: x/y:1\nexecutor_config: {user: 1000}\n").notes
+    assert not any("caches" in note for note in plan(VLLM + "container: x/y:1\nexecutor_config: {user: 0}\n").notes)
+
+
+def test_a_container_that_is_not_used_is_named() -> None:
+    made = plan("model: m\ncontainer: x/y:1\nharness: {engine: embedded}\ncommand: llama-server -m {model}\n")
+    assert "The container is not used: embedded runs on our own Python." in made.notes
+    assert "docker" not in argv(made)

@@ -81,6 +81,7 @@ def test_findings(more: str, finding: str) -> None:
             "7: warning: --cuda-graph-max-bs is ambiguous in SGLang 0.5.23",
         ),
         ("atlas", "atlas serve", "3: error: the harness cannot start the runtime 'atlas'"),
+        ("openai", "serve", "3: note: the harness does not start such a server: it measures one that runs, with --url"),
         ("sglng", "sglang serve", "3: error: the harness cannot start the runtime 'sglng'; did you mean 'sglang'?"),
         ("vllm", "vllm serve && true", "4: note: the command needs a shell: it runs as bash -c"),
         ("vllm", "vllm serve --x '{{}}'", "4: note: {{ }} is version 1's way to write braces"),
@@ -90,6 +91,7 @@ def test_findings(more: str, finding: str) -> None:
             "4: warning: blanks after a line's last backslash end the command there in a shell",
         ),
         ("vllm", "vllm serve x --api-key abc", "4: error: a secret in plain text"),
+        ("sglang", "sglang serve --admin_api_key=abc", "4: error: a secret in plain text"),
         ("sglang", "SGLANG_SIMULATE_ACC_LEN=3 sglang serve", "4: warning: it fakes the acceptance of drafts"),
     ],
 )

@@ -24,6 +24,7 @@ from harness.recipe.load import loads
         ("--x {s}", {"s": '{"a":{"b":1}}'}, '--x {"a":{"b":1}}'),
         ("--x {s}", {"s": "http://h:{port}", "port": 8}, "--x http://h:8"),
         ("${HOME} { p } {p:5} {}", {"p": 3}, "${HOME} { p } {p:5} {}"),
+        ("${p} ${q}", {"p": 3}, "$3 ${q}"),
         ("{max-num-seqs} {a.b}", {"max-num-seqs": 3, "a.b": 4}, "3 4"),
         ("a {e} b {x} {X}", {"e": "", "x": 1, "X": 2}, "a  b 1 2"),
     ],

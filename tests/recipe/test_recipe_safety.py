@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from harness.engines import embedded
 from harness.errors import RecipeError, UsageError
+from harness.recipe import render
 from harness.recipe.lint import ERROR, lint
 from harness.recipe.load import load, loads
 from harness.schema.machine import Gpu
@@ -24,8 +27,12 @@ def test_a_model_that_the_command_does_not_use_cannot_be_changed(key: str) -> No
 
 
 def test_another_model_does_not_keep_the_revision() -> None:
-    with pytest.raises(RecipeError, match=r"{model_revision} has no value"):
+    with pytest.raises(UsageError, match="--set model=c/d: the recipe's model_revision is another model's") as caught:
         plan(PINNED, {"model": "c/d"})
+    assert "--set model_revision=COMMIT" in caught.value.hint
+    assert (
+        plan(LITERAL.replace("serve org/m", "serve {model}") + "model_revision: abc\n", {"model": "c/d"}).model_revision is None
+    )
     both = plan(PINNED, {"model": "c/d", "model_revision": "fff"})
     assert "vllm serve c/d --revision fff" in argv(both)
     assert (both.model, both.model_revision) == ("c/d", "fff")
@@ -37,9 +44,28 @@ def test_a_script_that_opens_a_port_is_told(command: str) -> None:
     assert any("binds 0.0.0.0: other machines can reach the server" in note for note in made.notes)
 
 
+def test_the_last_of_several_hosts_is_closed_too() -> None:
+    made = plan("model: org/m\nruntime: vllm\ncommand: vllm serve org/m --host 127.0.0.1 --host 0.0.0.0\n")
+    assert (argv(made).count("--host 127.0.0.1"), made.host) == (2, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("more", "closed"), [("container: x/y:1", True), ("env: {LLAMA_ARG_HOST: 0.0.0.0}", True), ("", False)]
+)
+def test_llamacpp_is_told_its_address_where_a_variable_may_open_it(more: str, closed: bool) -> None:
+    made = plan(f"model: org/m\nruntime: llama-cpp\ncommand: llama-server -m org/m\n{more}\n")
+    assert argv(made).endswith(" --host 127.0.0.1") == closed
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("api_key", "verysecret"), ("env.DB_PASSWORD", "pa$word"), ("env.AWS_SECRET_ACCESS_KEY", "x"), ("env.HF_TOKEN_RO", "x")],
+    [
+        ("max_model_len", "8 --api-key abc"),
+        ("api_key", "verysecret"),
+        ("env.DB_PASSWORD", "pa$word"),
+        ("env.AWS_SECRET_ACCESS_KEY", "x"),
+        ("env.HF_TOKEN_RO", "x"),
+    ],
 )
 def test_secrets_are_not_taken_from_the_command_line(key: str, value: str) -> None:
     text = VLLM.rstrip() + " --api-key {api_key}\n"
@@ -72,6 +98,18 @@ def test_a_command_cannot_grow_without_end() -> None:
         plan(text)
 
 
+def test_no_pass_over_a_command_takes_much_memory() -> None:
+    """One more pass over a default of 24 kB that holds itself 8000 times would make 190 MB."""
+    recipe = loads(f"model: m\ncommand: vllm serve {{a}}\ndefaults: {{a: '{'{a}' * 8000}'}}\n", "x.yaml")
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecipeError, match=r"x.yaml:2: the command grows beyond"):
+            render.command(recipe, render.namespace(recipe))
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_the_local_model_is_found_in_a_joined_flag() -> None:
     machine = msgspec.structs.replace(MACHINE, models={"SmolLM2": "/m/smol"})
     made = plan("model: SmolLM2\nruntime: vllm\ncommand: vllm serve --model=SmolLM2 --port 8000\n", machine=machine)
@@ -89,9 +127,19 @@ def test_a_port_that_is_none_is_found_in_the_command() -> None:
         plan("model: org/m\nruntime: vllm\ncommand: vllm serve org/m --port ${PORT:-8000}\n")
 
 
+def test_a_shells_variable_of_a_defaults_name_is_filled_in_and_the_error_is_the_commands() -> None:
+    with pytest.raises(RecipeError, match=r"x.yaml:4: --port \$8000 is not a port"):
+        plan("model: org/m\nruntime: vllm\ndefaults: {port: 8000}\ncommand: port=9000; vllm serve org/m --port ${port}\n")
+
+
+def test_the_embedded_server_listens_where_the_plan_says() -> None:
+    made = plan("model: m\nharness: {engine: embedded}\ncommand: llama-server -m {model}\n")
+    assert made.port == embedded.parser().parse_args(["-m", "m"]).port
+
+
 def test_a_large_file_is_not_called_wrongly_encoded(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
-    path.write_bytes(("a: " + "ü" * 200_000).encode())
+    path.write_bytes(("a:  " + "ü" * 200_000).encode())
     with pytest.raises(RecipeError, match="larger than 256 KiB"):
         load(path)
 
@@ -107,9 +155,12 @@ def test_a_relative_model_means_another_folder_in_a_container() -> None:
         plan("model: ./m\nruntime: vllm\ncontainer: x/y:1\ncommand: vllm serve {model} --port 8000\n")
 
 
-def test_a_variable_needs_a_name() -> None:
-    with pytest.raises(UsageError, match="'A B' is not a variable's name"):
-        plan(VLLM, {"env.A B": "2"})
+@pytest.mark.parametrize("name", ["A B", "É", "1A"])
+def test_a_variable_needs_a_name(name: str) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' is not a variable's name"):
+        plan(VLLM, {f"env.{name}": "2"})
+    with pytest.raises(RecipeError, match=f"'{name}' is not a variable's name"):
+        loads(f"model: m\nenv: {{'{name}': 2}}\n", "x.yaml")
 
 
 def test_a_default_that_the_command_never_reaches_cannot_be_changed() -> None:
