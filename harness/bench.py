@@ -32,6 +32,8 @@ from harness.schema.recipe import Recipe
 from harness.schema.result import CellResult, Result
 from harness.schema.run import Anchor, ClientReport, EngineFacts, FileHash, Trial
 from harness.schema.workload import Cell, Skipped
+from harness.sense.cpu import Cpu
+from harness.sense.memory import Memory
 from harness.sense.sampler import Sampler
 from harness.session import open_session
 from harness.store import calibrations
@@ -114,7 +116,7 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
             running = stack.enter_context(_server(order, plan, folder.logs / "engine.log", observer)) if plan.launch else None
             try:
                 run.open(running)
-                run.measure(stack.enter_context(Sampler()))
+                run.measure(stack.enter_context(Sampler((Memory(), Cpu()))))
             except EngineError:
                 if running:
                     running.check()  # that it has died, and why, says more than that it does not answer

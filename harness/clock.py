@@ -20,6 +20,11 @@ def cpu() -> Ns:
     return Ns(time.process_time_ns())
 
 
+def thread_cpu() -> Ns:
+    """CPU time that the calling thread has used."""
+    return Ns(time.thread_time_ns())
+
+
 def since(start: int) -> float:
     """Seconds since `start`."""
     return (time.monotonic_ns() - start) / NS_PER_S

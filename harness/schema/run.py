@@ -70,14 +70,3 @@ class FileHash(msgspec.Struct, frozen=True):
     bytes: int
     sha256: str | None
     """None: not hashed (says why in the run's notes)."""
-
-
-class Sample(msgspec.Struct, frozen=True, array_like=True):
-    """One reading while the load ran."""
-
-    t_ns: int
-    source: str
-    scope: str
-    name: str
-    value: float
-    unit: str

@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from harness.schema.sensors import Absent
+
+Reading = tuple[str, str, float, str]
+"""(scope, name, value, unit), as in `harness.schema.sensors.Sample`."""
+
+OFTEN_S, SELDOM_S = 0.1, 1.0
+"""How often sources are read: those that show the course of power, and the rest."""
+
 
 class Source(Protocol):
-    """Implemented by modules, hence no `self`."""
+    """Opened by its module, which raises nothing: what a machine does not have is in `absent`."""
 
-    NAME: str
-    SCOPE: str
-    """What the reading covers: `host`, or a power scope of `docs/metrics.md` (gpu, soc, system, wall)."""
+    name: str
+    period_s: float
+    alone: bool
+    """Whether it may block for long, as a request over the network does: then it gets a thread of its own."""
 
-    def read(self) -> Iterable[tuple[str, float, str]]:
-        """(name, value, unit) of each reading, now. A reading that cannot be had is left out, never 0."""
+    def read(self) -> Iterable[Reading]:
+        """What can be read now. A reading that cannot be had is left out, never 0; what had been there and is lost is added to
+        `absent` once."""
+
+    @property
+    def absent(self) -> tuple[Absent, ...]:
+        """What it cannot read here, as far as it knows by now."""
+
+    def close(self) -> None: ...

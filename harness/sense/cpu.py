@@ -6,15 +6,19 @@ from collections.abc import Iterator
 
 import psutil
 
-NAME = "cpu"
-SCOPE = "host"
+from harness.schema.sensors import HOST, Absent
+from harness.sense.base import SELDOM_S, Reading
 
 
-def read() -> Iterator[tuple[str, float, str]]:
-    times = psutil.cpu_times()
-    yield (
-        "busy",
-        float(times.user + times.nice + times.system + getattr(times, "irq", 0.0) + getattr(times, "softirq", 0.0)),
-        "s",
-    )
-    yield "idle", float(times.idle + getattr(times, "iowait", 0.0)), "s"
+class Cpu:
+    name, period_s, alone = "cpu", SELDOM_S, False
+    absent: tuple[Absent, ...] = ()
+
+    def read(self) -> Iterator[Reading]:
+        times = psutil.cpu_times()
+        busy = times.user + times.nice + times.system + getattr(times, "irq", 0.0) + getattr(times, "softirq", 0.0)
+        yield HOST, "cpu.busy", float(busy), "s"
+        yield HOST, "cpu.idle", float(times.idle + getattr(times, "iowait", 0.0)), "s"
+
+    def close(self) -> None:
+        pass

@@ -6,13 +6,20 @@ from collections.abc import Iterator
 
 import psutil
 
-NAME = "memory"
-SCOPE = "host"
+from harness.schema.sensors import HOST, Absent
+from harness.sense.base import SELDOM_S, Reading
 
 
-def read() -> Iterator[tuple[str, float, str]]:
-    yield "available", float(psutil.virtual_memory().available), "bytes"
-    swap = psutil.swap_memory()
-    yield "swap_used", float(swap.used), "bytes"
-    yield "swap_in", float(swap.sin), "bytes"
-    yield "swap_out", float(swap.sout), "bytes"
+class Memory:
+    name, period_s, alone = "memory", SELDOM_S, False
+    absent: tuple[Absent, ...] = ()
+
+    def read(self) -> Iterator[Reading]:
+        yield HOST, "memory.available", float(psutil.virtual_memory().available), "bytes"
+        swap = psutil.swap_memory()
+        yield HOST, "swap.used", float(swap.used), "bytes"
+        yield HOST, "swap.in", float(swap.sin), "bytes"
+        yield HOST, "swap.out", float(swap.sout), "bytes"
+
+    def close(self) -> None:
+        pass

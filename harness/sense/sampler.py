@@ -1,46 +1,112 @@
-"""Reads all sources at a fixed cadence in a thread of its own, from start to stop."""
+"""Reads all sources at their cadence, from start to stop: one thread for those that answer at once, one for each that may not."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 
 from harness import clock
-from harness.schema.run import Sample
-from harness.sense import cpu, memory
+from harness.schema.sensors import Sample, SensorReport, SourceReport
 from harness.sense.base import Source
+from harness.units import NS_PER_S, seconds
 
-SOURCES: tuple[Source, ...] = (memory, cpu)
-PERIOD_S = 1.0
+GAP_NS = NS_PER_S
+"""A reading that comes this much later than it was due leaves a gap."""
 
 
 class Sampler:
-    """`with Sampler() as sampler: …; sampler.take()` gives what was read since the last take."""
+    """`with Sampler(sources) as sampler: …; sampler.take()` gives what was read since the last take. Closes the sources."""
 
-    def __init__(self, sources: tuple[Source, ...] = SOURCES, period_s: float = PERIOD_S) -> None:
-        self._sources = sources
-        self._period_s = period_s
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._tracks = [_Track(source) for source in sources]
         self._samples: deque[Sample] = deque()  # its append and popleft are safe between threads
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+        together = [track for track in self._tracks if not track.source.alone]
+        groups = [together, *([track] for track in self._tracks if track.source.alone)]
+        self._threads = [threading.Thread(target=self._run, args=(group,), name="sampler", daemon=True) for group in groups]
 
     def __enter__(self) -> Sampler:
-        self._thread.start()
+        self._start_ns = clock.now()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join(timeout=2.0)  # one that hangs in a request ends with the process
 
     def take(self) -> list[Sample]:
         """Samples read since the last call, in order."""
-        return [self._samples.popleft() for _ in range(len(self._samples))]
+        taken = [self._samples.popleft() for _ in range(len(self._samples))]
+        return sorted(taken, key=lambda sample: sample.t_ns)
 
-    def _run(self) -> None:
-        while True:
-            for source in self._sources:
-                t_ns = clock.now()
-                self._samples.extend([Sample(t_ns, source.NAME, source.SCOPE, *reading) for reading in source.read()])
-            if self._stop.wait(self._period_s):
+    def wait_past(self, t_ns: int) -> None:
+        """Until every source has been read after this instant, or has shown that it hangs: a window's end lies between two readings."""
+        for track in self._tracks:
+            limit_ns = t_ns + 2 * track.period_ns + GAP_NS
+            while track.read_ns <= t_ns and clock.now() < limit_ns:
+                clock.sleep(0.02)
+
+    def latest(self) -> dict[tuple[str, str], Sample]:
+        """The last sample by source and name, for display."""
+        return {key: sample for track in self._tracks for key, sample in list(track.latest.items())}
+
+    def report(self) -> SensorReport:
+        """About the sampling itself so far."""
+        reports = tuple(track.report() for track in self._tracks)
+        return SensorReport(
+            wall_s=clock.since(self._start_ns),
+            cpu_s=sum(report.cpu_s for report in reports),
+            sources=reports,
+            absent=tuple(absent for track in self._tracks for absent in track.source.absent),
+        )
+
+    def _run(self, tracks: Sequence[_Track]) -> None:
+        while tracks:
+            due = min(track.due_ns for track in tracks)
+            if self._stop.wait(max(0.0, seconds(due - clock.now()))):
                 return
+            for track in tracks:
+                if track.due_ns <= clock.now():
+                    self._samples.extend(track.read())
+
+
+class _Track:
+    """One source on its way through time."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.period_ns = round(source.period_s * NS_PER_S)
+        self.due_ns = self.read_ns = 0
+        self.latest: dict[tuple[str, str], Sample] = {}
+        self._reads = self._gaps = self._longest_ns = self._cpu_ns = 0
+
+    def read(self) -> list[Sample]:
+        start, cpu = clock.now(), clock.thread_cpu()
+        readings = list(self.source.read())
+        # A request over the network is answered for some instant between: the middle is off by half of the time at the most.
+        t_ns = (start + clock.now()) // 2 if self.source.alone else start
+        late = start - self.due_ns if self.due_ns else 0
+        self._gaps += late > GAP_NS
+        self._longest_ns = max(self._longest_ns, late)
+        self._reads += 1
+        behind = not self.due_ns or late > self.period_ns  # then the beat begins anew: missed reads are not made up for
+        self.due_ns = (start if behind else self.due_ns) + self.period_ns
+        samples = [Sample(t_ns, self.source.name, *reading) for reading in readings]
+        self.latest |= {(sample.source, sample.name): sample for sample in samples}
+        self._cpu_ns += clock.thread_cpu() - cpu
+        self.read_ns = t_ns
+        return samples
+
+    def report(self) -> SourceReport:
+        return SourceReport(
+            name=self.source.name,
+            period_s=self.source.period_s,
+            reads=self._reads,
+            gaps=self._gaps,
+            longest_gap_s=seconds(self._longest_ns),
+            cpu_s=seconds(self._cpu_ns),
+        )

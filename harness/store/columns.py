@@ -15,7 +15,8 @@ import msgspec
 
 from harness.errors import StoreError
 from harness.schema.request import Event, Record, ServerTimings, Usage
-from harness.schema.run import Sample, Trial
+from harness.schema.run import Trial
+from harness.schema.sensors import Sample
 from harness.store.folder import replace
 
 if TYPE_CHECKING:

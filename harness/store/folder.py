@@ -21,7 +21,8 @@ from harness.errors import StoreError
 from harness.schema.plan import PLAN_VERSION, Plan
 from harness.schema.request import Record
 from harness.schema.result import RESULT_VERSION, Result
-from harness.schema.run import Sample, Trial
+from harness.schema.run import Trial
+from harness.schema.sensors import Sample
 
 LEAST_FREE_BYTES = 200 * 2**20
 """Below this a run does not start: a long one writes tens of megabytes, and must be able to end cleanly."""

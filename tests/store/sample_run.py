@@ -8,7 +8,8 @@ from harness.schema.machine import Machine
 from harness.schema.plan import Launch, Plan, TimeEstimate
 from harness.schema.request import Event, Record, ServerTimings, Usage
 from harness.schema.result import CellResult, Figure, Finding, Result
-from harness.schema.run import Anchor, ClientReport, EngineFacts, Sample, Trial
+from harness.schema.run import Anchor, ClientReport, EngineFacts, Trial
+from harness.schema.sensors import Sample
 from harness.schema.workload import Cell, Profile, Sampling, Skipped, Workload
 
 RECIPE = "recipe_version: '2'\nmodel: m\n"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from harness.errors import StoreError
 from harness.schema.request import Event, Record, ServerTimings, Usage
-from harness.schema.run import Sample
+from harness.schema.sensors import Sample
 from harness.store import folder, query
 from harness.store.folder import ResultFolder, Stored
 from tests.store import sample_run
