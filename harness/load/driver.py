@@ -16,7 +16,6 @@ import os
 import resource
 import select
 import signal
-import socket
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -27,7 +26,8 @@ from harness.load import stamps
 from harness.load.asks import UNANSWERED, Asks, Turn
 from harness.load.exchange import Exchange, reply
 from harness.load.ledger import Ledger
-from harness.load.peer import Peer, error_of, hung_up, request_head
+from harness.load.peer import Peer, hung_up, request_head
+from harness.load.slots import CONNECTING, IDLE, OUT, RECEIVING, SENDING, Slot, Slots
 from harness.load.tally import Tally
 from harness.load.wire import BadHttp
 from harness.schema.job import Job, Progress, Stage
@@ -41,8 +41,6 @@ MANY = 32
 PAUSE_S = 0.0005
 """With so many streams something is always ready: a pause before each look lets several be read in one turn, which saves a fifth of the
 CPU time. The kernel's stamps do not mind; it is far less than the time between two tokens of a stream."""
-SPARE = 8
-"""Open loop: idle connections at hand."""
 LEAD_NS = 100_000_000
 """Open loop: from the stage's start to the instant its schedule counts from, while connections open."""
 SPIN_NS = 60_000
@@ -51,27 +49,6 @@ JUST_NOW_NS = 20_000_000
 """After a send: a connection that the server had closed before breaks within a round trip."""
 LAG_SAMPLING = 3
 """How late a read comes is noted for every fourth of an answer."""
-
-_IN = select.EPOLLIN | select.EPOLLRDHUP
-_OUT = select.EPOLLOUT
-_IDLE, _CONNECTING, _SENDING, _RECEIVING = range(4)
-
-
-class _Slot:
-    """A connection, and the request that is on it."""
-
-    __slots__ = ("deadline", "exchange", "number", "sock", "state", "t_connect", "t_free", "unsent", "used")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.sock: socket.socket | None = None
-        self.state = _IDLE
-        self.used = False  # an answer has come on this connection
-        self.exchange: Exchange | None = None
-        self.unsent = memoryview(b"")
-        self.t_connect = 0
-        self.t_free: int | None = None  # closed loop: when its last request ended; None: it had none
-        self.deadline = 0
 
 
 class Driver:
@@ -86,11 +63,7 @@ class Driver:
         self._offsets = stamps.Offsets()
         self._ledger = Ledger(out, self._offsets.monotonic, kernel=True)
         self._stopping = self._open = False
-        self._slots: list[_Slot] = []
-        self._free: list[_Slot] = []  # in open loop only those whose connection stands
-        self._unconnected: list[_Slot] = []  # in open loop
-        self._by_fd: dict[int, _Slot] = {}
-        self._user_stamps = self._next_tick = 0
+        self._next_tick = 0
 
     def run(self) -> None:
         """All stages, one after the other. What fails is a record with its reason."""
@@ -114,30 +87,22 @@ class Driver:
         self._stopping = True
 
     def report(self) -> ClientReport:
-        kernel = self._ledger.kernel and not self._user_stamps
-        return self._tally.report(clock_step_ns=self._offsets.step_ns, stamps="kernel" if kernel else "user")
+        return self._tally.report(clock_step_ns=self._offsets.step_ns, stamps="kernel" if self._ledger.kernel else "user")
 
     # One stage
 
     def _stage(self, stage: Stage) -> None:
         self._open = stage.concurrency is None
         self._asks = Asks(stage, clock.now() + LEAD_NS)
-        self._epoll = select.epoll()
-        number = min(stage.concurrency or SPARE, len(stage.warmup) + len(stage.asks))
-        self._slots = [_Slot(slot) for slot in range(number)]
-        self._free, self._unconnected = ([], self._slots[::-1]) if self._open else (self._slots[::-1], [])
+        self._slots = Slots(self._peer, stage.concurrency, most=len(stage.warmup) + len(stage.asks))
         try:
-            for _ in range(number if self._open else 0):
-                self._connect_spare()
             self._fill()
             while self._tally.in_flight or (self._asks and not self._stopping):
                 self._turn()
                 if self._stopping or clock.now() >= self._next_tick:
                     self._tick()
         finally:
-            for slot in self._slots:
-                self._disconnect(slot)
-            self._epoll.close()
+            self._slots.close()
 
     def _turn(self) -> None:
         """Looks after every socket that is ready; when none is, reads a little of what has ended."""
@@ -148,15 +113,15 @@ class Driver:
             self._wait_until(next_ns)
         elif self._tally.in_flight >= MANY and self._ledger.kernel:
             clock.sleep(PAUSE_S)
-        ready = self._epoll.poll(0 if waiting or next_ns is not None else TICK_S)
+        ready = self._slots.epoll.poll(0 if waiting or next_ns is not None else TICK_S)
         if not ready and waiting:
             self._ledger.read_some()
-        by_fd = self._by_fd
+        by_fd, free = self._slots.by_fd, self._slots.free
         for fd, mask in ready:
             slot = by_fd.get(fd)
             if slot is not None:
                 self._ready(slot, mask)
-                if self._free:
+                if free:
                     self._fill()
         if next_ns is not None:
             self._fill()
@@ -165,35 +130,22 @@ class Driver:
         """For a socket or an instant. By `select`, which counts in microseconds where epoll's own timeout counts milliseconds."""
         wait = min(TICK_S, (due_ns - clock.now() - SPIN_NS) / NS_PER_S)
         if wait > 0:
-            select.select([self._epoll], [], [], wait)
+            select.select([self._slots.epoll], [], [], wait)
 
     def _fill(self) -> None:
         """Sends what is to be sent now: in closed loop something on every free slot, in open loop whatever is due."""
-        while self._open or self._free:
+        while self._open or self._slots.free:
             turn = None if self._stopping else self._asks.take(clock.now())
             if turn is not None:
-                self._begin(self._free.pop() if self._free else self._unconnected_slot(), turn)
-                if self._open and len(self._free) < SPARE and self._asks:
-                    self._connect_spare()
+                self._begin(self._slots.take(), turn)
+                if self._asks:
+                    self._slots.keep_spare()
             elif self._open:
                 break
             else:
-                self._disconnect(self._free.pop())
+                self._slots.disconnect(self._slots.take())
 
-    def _unconnected_slot(self) -> _Slot:
-        if not self._unconnected:
-            self._slots.append(_Slot(len(self._slots)))
-            return self._slots[-1]
-        return self._unconnected.pop()
-
-    def _connect_spare(self) -> None:
-        slot = self._unconnected_slot()
-        try:
-            self._connect(slot)
-        except OSError:
-            self._drop_idle(slot)
-
-    def _begin(self, slot: _Slot, turn: Turn) -> None:
+    def _begin(self, slot: Slot, turn: Turn) -> None:
         body = turn.body or b""
         slot.exchange = Exchange(self._tally.begin(), turn, slot.number, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
         slot.deadline = clock.now() + round(self.job.timeout_s * NS_PER_S)
@@ -202,60 +154,42 @@ class Driver:
         else:
             self._start(slot)
 
-    def _start(self, slot: _Slot) -> None:
+    def _start(self, slot: Slot) -> None:
         assert slot.exchange is not None
         slot.unsent = memoryview(slot.exchange.wire)
         try:
-            if slot.sock is None or slot.state != _IDLE or hung_up(slot.sock):
-                self._disconnect(slot)
-                self._connect(slot)
+            if slot.sock is None or slot.state != IDLE or hung_up(slot.sock):
+                self._slots.disconnect(slot)
+                self._slots.connect(slot)
             else:
                 self._send_first(slot)
         except OSError as error:
-            self._lost(slot, "connect" if slot.state == _CONNECTING else "reset", str(error))
+            self._lost(slot, "connect" if slot.state == CONNECTING else "reset", str(error))
 
-    def _connect(self, slot: _Slot) -> None:
-        slot.state, slot.t_connect = _CONNECTING, clock.now()
-        slot.sock = sock = self._peer.socket()
-        self._ledger.kernel = stamps.ask_for(sock) and self._ledger.kernel
-        self._by_fd[sock.fileno()] = slot
-        self._epoll.register(sock.fileno(), _IN | _OUT)
+    def _ready(self, slot: Slot, mask: int) -> None:
         try:
-            sock.connect(self._peer.address)
-        except BlockingIOError:
-            pass
-
-    def _connected(self, slot: _Slot) -> OSError | None:
-        assert slot.sock is not None
-        error = error_of(slot.sock)
-        if error is None:
-            self._tally.connected(clock.now() - slot.t_connect)
-        return error
-
-    def _ready(self, slot: _Slot, mask: int) -> None:
-        try:
-            if slot.state == _RECEIVING:  # nearly always
+            if slot.state == RECEIVING:  # nearly always
                 self._receive(slot)
-            elif slot.state == _CONNECTING:
-                if (error := self._connected(slot)) is not None:
-                    raise error
+            elif slot.state == CONNECTING:
+                slot.check_connected()
+                self._tally.connected(clock.now() - slot.t_connect)
                 if slot.exchange is None:
-                    self._keep_at_hand(slot)
+                    self._slots.keep_at_hand(slot)
                 else:
                     slot.t_free = None  # a handshake is no lag of ours
                     self._send_first(slot)
             else:
                 sending = slot.exchange
-                if mask & ~_OUT:  # first: a server may refuse a request while it is still being sent
+                if mask & ~OUT:  # first: a server may refuse a request while it is still being sent
                     self._receive(slot)
-                if mask & _OUT and slot.state == _SENDING and slot.exchange is sending:
+                if mask & OUT and slot.state == SENDING and slot.exchange is sending:
                     self._send(slot)
         except BadHttp as error:
             self._finish(slot, "bad_http", str(error))
         except OSError as error:
-            self._lost(slot, "connect" if slot.state == _CONNECTING else "reset", str(error))
+            self._lost(slot, "connect" if slot.state == CONNECTING else "reset", str(error))
 
-    def _send_first(self, slot: _Slot) -> None:
+    def _send_first(self, slot: Slot) -> None:
         assert slot.exchange is not None
         exchange, again = slot.exchange, slot.exchange.t_send
         exchange.t_send = clock.now()
@@ -264,20 +198,20 @@ class Driver:
             self._tally.send_lags.append(exchange.t_send - ready)
         self._send(slot)
 
-    def _send(self, slot: _Slot) -> None:
+    def _send(self, slot: Slot) -> None:
         assert slot.sock is not None
-        watched = slot.state != _IDLE  # for being able to write
-        slot.state = _SENDING
+        watched = slot.state != IDLE  # for being able to write
+        slot.state = SENDING
         try:
             slot.unsent = slot.unsent[slot.sock.send(slot.unsent) :]
         except BlockingIOError:
             pass
         if not slot.unsent:
-            slot.state = _RECEIVING
+            slot.state = RECEIVING
         if bool(slot.unsent) != watched:
-            self._epoll.modify(slot.sock.fileno(), _IN | _OUT if slot.unsent else _IN)
+            self._slots.watch(slot, writing=bool(slot.unsent))
 
-    def _receive(self, slot: _Slot) -> None:
+    def _receive(self, slot: Slot) -> None:
         assert slot.sock is not None
         try:
             data, ancillary, _, _ = slot.sock.recvmsg(READ_BYTES, stamps.ANCILLARY_BYTES)
@@ -285,7 +219,7 @@ class Driver:
             return
         exchange = slot.exchange
         if exchange is None:  # the server has closed, or talks, between requests
-            self._drop_idle(slot)
+            self._slots.drop_idle(slot)
         elif not data:
             self._hung_up(slot, exchange)
         else:
@@ -294,33 +228,33 @@ class Driver:
                 if not exchange.reads & LAG_SAMPLING:
                     self._tally.loop_lags.add(clock.now() + self._offsets.now - stamp)
             else:
-                stamp, exchange.kernel = clock.now() + self._offsets.now, False
-                self._user_stamps += 1
+                stamp = clock.now() + self._offsets.now
+                exchange.kernel = self._ledger.kernel = False
             exchange.reads += 1
             exchange.t_end = stamp
             if exchange.answer.feed(data, stamp):
                 self._finish(slot, None, "")
 
-    def _hung_up(self, slot: _Slot, exchange: Exchange) -> None:
+    def _hung_up(self, slot: Slot, exchange: Exchange) -> None:
         if exchange.answer.close():
             self._finish(slot, None, "")
         else:
             error = "truncated" if exchange.reads else "reset"
             self._lost(slot, error, "the server closed the connection before the answer's end")
 
-    def _lost(self, slot: _Slot, error: str, detail: str) -> None:
+    def _lost(self, slot: Slot, error: str, detail: str) -> None:
         """The connection broke. A server may close a kept-alive one just as it is used again: then it is tried anew. What breaks later
         has failed: the server may have worked on it."""
         exchange = slot.exchange
         if exchange is None:
-            self._drop_idle(slot)
+            self._slots.drop_idle(slot)
         elif slot.used and not exchange.reads and clock.now() - exchange.t_send < JUST_NOW_NS:
-            self._disconnect(slot)
+            self._slots.disconnect(slot)
             self._start(slot)
         else:
             self._finish(slot, error, detail)
 
-    def _finish(self, slot: _Slot, error: str | None, detail: str) -> None:
+    def _finish(self, slot: Slot, error: str | None, detail: str) -> None:
         exchange = slot.exchange
         assert exchange is not None
         now, turn = clock.now(), exchange.turn
@@ -332,54 +266,33 @@ class Driver:
         exchange.wire = b""
         slot.exchange, slot.used = None, True
         if error is not None or slot.unsent or not exchange.answer.keep_alive:
-            self._disconnect(slot)
-        slot.state = _IDLE
+            self._slots.disconnect(slot)
+        slot.state = IDLE
         self._tally.end(exchange)
         if turn.ask.phase == "warmup":
             self._tally.skip(self._asks.warmed(slot.t_free - exchange.t_send))
         if self._asks.follows(turn.place):
             self._asks.answered(turn.place, reply(exchange), now)
         self._ledger.add(exchange)
-        (self._unconnected if self._open and slot.sock is None else self._free).append(slot)
-
-    def _keep_at_hand(self, slot: _Slot) -> None:
-        assert slot.sock is not None
-        slot.state = _IDLE
-        self._epoll.modify(slot.sock.fileno(), _IN)
-        self._free.append(slot)
-
-    def _drop_idle(self, slot: _Slot) -> None:
-        """A connection without a request has broken, or was refused."""
-        self._disconnect(slot)
-        if self._open:
-            if slot in self._free:
-                self._free.remove(slot)
-            self._unconnected.append(slot)
-
-    def _disconnect(self, slot: _Slot) -> None:
-        if slot.sock is not None:
-            del self._by_fd[slot.sock.fileno()]
-            slot.sock.close()
-            slot.sock, slot.state = None, _IDLE
-        slot.used = False
+        self._slots.give_back(slot)
 
     def _tick(self) -> None:
         """Twice a second, or at once when told to stop."""
         now = clock.now()
         self._next_tick = now + round(TICK_S * NS_PER_S)
-        for slot in self._slots:
+        for slot in self._slots.all:
             if slot.exchange is None:
                 continue
             if self._stopping:
                 self._finish(slot, "interrupted", "the run was stopped")
             elif now > slot.deadline:
                 self._finish(slot, "timeout", f"no end within {self.job.timeout_s:g} s")
-            elif slot.state == _CONNECTING and now > slot.t_connect + CONNECT_LIMIT_NS:
+            elif slot.state == CONNECTING and now > slot.t_connect + CONNECT_LIMIT_NS:
                 self._finish(slot, "connect", f"no connection within {CONNECT_LIMIT_NS / NS_PER_S:g} s")
         self._fill()
         self._offsets.sample()
         self._ledger.ripen()
-        self._on_progress(self._tally.progress(slot.exchange for slot in self._slots if slot.exchange is not None))
+        self._on_progress(self._tally.progress(slot.exchange for slot in self._slots.all if slot.exchange is not None))
 
 
 def main(job: Job, out: BinaryIO, api_key: str | None, say: Callable[[bytes], None]) -> None:
