@@ -39,6 +39,18 @@ class Absent(msgspec.Struct, frozen=True, kw_only=True):
     """One sentence: what is not read, and why."""
 
 
+BEFORE, AFTER = "before", "after"
+
+
+class Idle(msgspec.Struct, frozen=True, kw_only=True):
+    """A span in which the server was ready and nothing was asked of it: what the machine draws then anyway."""
+
+    when: str
+    """`before` the first trial or `after` the last."""
+    t_start_ns: int
+    t_end_ns: int
+
+
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     period_s: float

@@ -17,7 +17,7 @@ from harness.errors import StoreError
 from harness.schema.request import Event, Record, ServerTimings, Usage
 from harness.schema.run import Trial
 from harness.schema.sensors import Sample
-from harness.store.folder import replace
+from harness.store.folder import replace, sample_files
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,7 +60,7 @@ def write(path: Path, trials_path: Path, trials: Sequence[Trial]) -> None:
     events = """
         SELECT trial, request, seq - 1 AS seq, (e->>0)::BIGINT AS t_ns, e->>1 AS kind, e->>2 AS text, (e->>3)::BIGINT AS tokens FROM
         (SELECT trial, index AS request, unnest(events) AS e, generate_subscripts(events, 1) AS seq FROM raw)"""
-    sampled = [str(trials_path / f"{trial.index:05d}.samples") for trial in trials]
+    sampled = [str(path) for path in sample_files(trials_path, trials)]
     samples = f"""
         SELECT trial, (j->>0)::BIGINT AS t_ns, j->>1 AS source, j->>2 AS scope, j->>3 AS name, (j->>4)::DOUBLE AS value, j->>5 AS unit
         FROM ({_objects(sampled)})"""  # as they lie in the files: many readings share an instant
@@ -116,7 +116,7 @@ def _lines(files: Sequence[str], columns: str) -> str:
 
 def _objects(files: Sequence[str]) -> str:
     return (
-        "SELECT json AS j, regexp_extract(filename, '(\\d+)\\.[a-z]+$', 1)::BIGINT AS trial "
+        "SELECT json AS j, TRY_CAST(regexp_extract(filename, '/(\\d+)\\.[a-z]+$', 1) AS BIGINT) AS trial "
         f"FROM read_json_objects({_listed(files)}, format = 'newline_delimited', filename = true)"
     )
 

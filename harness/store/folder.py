@@ -22,7 +22,7 @@ from harness.schema.plan import PLAN_VERSION, Plan
 from harness.schema.request import Record
 from harness.schema.result import RESULT_VERSION, Result
 from harness.schema.run import Trial
-from harness.schema.sensors import Sample
+from harness.schema.sensors import AFTER, BEFORE, Sample
 
 LEAST_FREE_BYTES = 200 * 2**20
 """Below this a run does not start: a long one writes tens of megabytes, and must be able to end cleanly."""
@@ -40,6 +40,12 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[int, list[Record]]
     """By trial."""
     samples: list[Sample]
+
+
+def sample_files(trials: Path, result_trials: Sequence[Trial]) -> list[Path]:
+    """Of a run's journal, in the order of time."""
+    names = [BEFORE, *(f"{trial.index:05d}" for trial in result_trials), AFTER]
+    return [path for name in names if (path := trials / f"{name}.samples").exists() or name not in (BEFORE, AFTER)]
 
 
 class ResultFolder:
@@ -92,6 +98,13 @@ class ResultFolder:
             write_atomic(self._trials / f"{trial.index:05d}.samples", lines(samples))
             write_atomic(self._trials / f"{trial.index:05d}.jsonl", lines(records))
             self.trial_path(trial.index).unlink(missing_ok=True)
+        except OSError as error:
+            raise _full(self.path, error) from None
+
+    def add_idle(self, when: str, samples: Sequence[Sample]) -> None:
+        """Keeps what was read before the first trial, or after the last. Raises `StoreError`."""
+        try:
+            write_atomic(self._trials / f"{when}.samples", lines(samples))
         except OSError as error:
             raise _full(self.path, error) from None
 
@@ -173,13 +186,15 @@ def _journal(trials: Path, result: Result) -> tuple[dict[int, list[Record]], lis
     record, sample = msgspec.json.Decoder(Record).decode, msgspec.json.Decoder(Sample).decode
     records: dict[int, list[Record]] = {}
     samples: list[Sample] = []
-    for trial in result.trials:
-        path = trials / f"{trial.index:05d}.jsonl"
-        try:
+    path = trials
+    try:
+        for trial in result.trials:
+            path = trials / f"{trial.index:05d}.jsonl"
             records[trial.index] = [record(line) for line in path.read_bytes().splitlines()]
-            samples += [sample(line) for line in path.with_suffix(".samples").read_bytes().splitlines()]
-        except (OSError, msgspec.MsgspecError) as error:
-            raise _broken(path, error) from None
+        for path in sample_files(trials, result.trials):
+            samples += [sample(line) for line in path.read_bytes().splitlines()]
+    except (OSError, msgspec.MsgspecError) as error:
+        raise _broken(path, error) from None
     return records, samples
 
 

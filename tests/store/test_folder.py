@@ -49,6 +49,19 @@ def test_read_gives_what_was_written(tmp_path: Path, finish: bool) -> None:
     assert not list(stored.path.rglob("*.raw"))
 
 
+@pytest.mark.parametrize("finish", [False, True])
+def test_what_was_read_while_idle_lies_around_the_trials(tmp_path: Path, finish: bool) -> None:
+    made = ResultFolder.create(tmp_path, "sample", sample_run.RECIPE, sample_run.plan())
+    before, own, after = ([Sample(t_ns, "x", "gpu", "gpu0.power", 4.0, "W")] for t_ns in (1, 2, 3))
+    made.add_idle("before", before)
+    made.add_trial(sample_run.trial(0), sample_run.records(0), own)
+    made.add_idle("after", after)
+    made.save(sample_run.result(1, "running"))
+    if finish:
+        made.finish(sample_run.result(1))
+    assert folder.read(made.path).samples == before + own + after
+
+
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 COUNT = st.none() | st.integers(0, 2**40)
 INSTANT = st.integers(0, 2**62)

@@ -1,0 +1,194 @@
+"""Readings and canaries → reasons why a machine's figures are not those of a healthy one. Pure.
+
+Limits and where they come from: `docs/gb10.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
+
+import msgspec
+import numpy as np
+
+from harness.schema.health import DEGRADED, HEALTHY, UNKNOWN, Canary, Health, Reason
+from harness.schema.machine import Machine
+from harness.schema.run import Trial
+from harness.schema.sensors import Sample
+from harness.units import seconds
+
+BUSY = 0.8
+"""Utilization from which a GPU counts as loaded: its clock is judged then only."""
+LOADED_READINGS = 3
+LOW_CLOCK_MHZ = 1400.0
+LOW_POWER_W = 25.0
+FULL_CLOCK_MHZ = {"NVIDIA GB10": 2900.0}
+"""A highest clock below this has been locked (3003 MHz as delivered)."""
+HOT_C = 90.0
+SLOWED_SHARE = 0.01
+"""Of a trial's time, spent slowed down or stalled."""
+APPLICATION_CLOCKS, POWER_BRAKE = 0x2, 0x80
+THERMAL = 0x20 | 0x40
+SWAPPED_BYTES = 64 * 2**20
+SLOWER = 1.25
+"""A canary that takes this much longer; the slow state that nvidia-smi does not show takes 1.5 times as long."""
+SLOWER_MEMORY = 0.6
+HISTORY = 3
+"""Runs before that it takes to compare with them."""
+
+
+class Readings:
+    """The samples of one trial, by name."""
+
+    def __init__(self, samples: Iterable[Sample], start_ns: int, end_ns: int) -> None:
+        self.seconds = seconds(end_ns - start_ns)
+        self._of: dict[str, list[Sample]] = {}
+        for sample in samples:
+            if start_ns <= sample.t_ns <= end_ns:
+                self._of.setdefault(sample.name, []).append(sample)
+
+    def values(self, name: str) -> np.ndarray:
+        return np.array([sample.value for sample in self._of.get(name, ())], dtype=float)
+
+    def grew(self, name: str) -> float | None:
+        """How far a counter moved."""
+        values = self.values(name)
+        return float(values[-1] - values[0]) if len(values) > 1 else None
+
+    def at_load(self, gpu: str, quantity: str) -> np.ndarray:
+        """Its values where the GPU was busy: each reading has the utilization that was read with it."""
+        busy = {s.t_ns for s in self._of.get(f"{gpu}.utilization", ()) if s.value >= BUSY}
+        return np.array([s.value for s in self._of.get(f"{gpu}.{quantity}", ()) if s.t_ns in busy], dtype=float)
+
+    def gpus(self) -> list[str]:
+        return sorted({name.partition(".")[0] for name in self._of if name.startswith("gpu") and "." in name})
+
+    def processes(self, gpu: str) -> set[int]:
+        prefix = f"{gpu}.process_"
+        return {int(name.removeprefix(prefix)) for name in self._of if name.startswith(prefix)}
+
+
+def of_trial(trial: Trial, samples: Sequence[Sample], machine: Machine, foreign: Mapping[int, str]) -> list[Reason]:
+    """What the readings of one trial say against the machine. `foreign`: names of processes that are none of the server's, by number."""
+    readings = Readings(samples, trial.t_start_ns, trial.t_end_ns)
+    found = [*_of_memory(readings), *_of_supply(readings)]
+    for gpu in readings.gpus():
+        found += [*_of_clocks(readings, gpu, machine), *_of_heat(readings, gpu), *_of_others(readings, gpu, foreign)]
+    return [msgspec.structs.replace(reason, trials=(trial.index,)) for reason in found]
+
+
+def of_canaries(canaries: Sequence[Canary], before: Sequence[Canary]) -> list[Reason]:
+    """Against each other and against `before`: the first canary of earlier runs of the same thing on this machine."""
+    found = []
+    times = [canary.request_ms for canary in canaries if canary.request_ms is not None]
+    if times and max(times) > SLOWER * min(times):
+        text = f"the same short request took {min(times):.1f} to {max(times):.1f} ms a token in the course of the run"
+        found.append(Reason(code="slow_state", text=text))
+    earlier = [canary.request_ms for canary in before if canary.request_ms is not None]
+    if times and len(earlier) >= HISTORY and min(times) > SLOWER * median(earlier):
+        text = f"the same short request takes {min(times):.1f} ms a token; in {len(earlier)} runs before it took {median(earlier):.1f}"
+        found.append(Reason(code="slow_state", text=text))
+    rates = [canary.memory_bytes_s for canary in canaries if canary.memory_bytes_s is not None]
+    known = [canary.memory_bytes_s for canary in before if canary.memory_bytes_s is not None]
+    if rates and len(known) >= HISTORY and max(rates) < SLOWER_MEMORY * median(known):
+        text = f"the CPU reads memory at {max(rates) / 1e9:.0f} GB/s; in {len(known)} runs before at {median(known) / 1e9:.0f}"
+        found.append(Reason(code="slow_memory", text=text))
+    return found
+
+
+def verdict(reasons: Iterable[Reason], unseen: Sequence[str], canaries: Sequence[Canary], compared_with: int) -> Health:
+    """The same reason in several trials is one, with the evidence of the first."""
+    merged: dict[str, Reason] = {}
+    for reason in reasons:
+        first = merged.get(reason.code, reason)
+        trials = tuple(sorted({*first.trials, *reason.trials}))
+        merged[reason.code] = msgspec.structs.replace(first, trials=trials)
+    said = DEGRADED if merged else UNKNOWN if unseen else HEALTHY
+    return Health(
+        verdict=said,
+        reasons=tuple(merged.values()),
+        unseen=tuple(unseen),
+        canaries=tuple(canaries),
+        compared_with=compared_with,
+    )
+
+
+def unseen(machine: Machine, samples: Iterable[Sample]) -> tuple[str, ...]:
+    """What a machine with these GPUs shows when it is well, and these samples lack."""
+    if not machine.gpus:
+        return ()
+    read = {sample.name.partition(".")[2] for sample in samples if sample.name.startswith("gpu")}
+    wanted = {
+        "clock": "the GPU's clock",
+        "utilization": "its utilization",
+        "power": "its power",
+        "temperature": "its temperature",
+    }
+    return tuple(text for quantity, text in wanted.items() if quantity not in read)
+
+
+def _of_clocks(readings: Readings, gpu: str, machine: Machine) -> Iterator[Reason]:
+    clock, power = readings.at_load(gpu, "clock"), readings.at_load(gpu, "power")
+    names = [known.name for known in machine.gpus if f"gpu{known.index}" == gpu]
+    full = FULL_CLOCK_MHZ.get(names[0]) if names else None
+    highest = readings.values(f"{gpu}.clock_max")
+    mask = readings.values(f"{gpu}.reasons").astype(np.int64)
+    locked = full is not None and len(highest) and highest.max() < full
+    if locked or (len(mask) and np.all(mask & APPLICATION_CLOCKS)):
+        to = f" at {highest.max():.0f} MHz" if len(highest) else ""
+        yield Reason(code="locked_clocks", text=f"the clocks of {gpu} are locked{to} (nvidia-smi -rgc sets them free)")
+        return
+    if len(clock) < LOADED_READINGS or clock.max() >= LOW_CLOCK_MHZ:
+        return
+    seen = f"{gpu} ran at {clock.min():.0f} to {clock.max():.0f} MHz under load"
+    if len(power) and power.max() <= LOW_POWER_W:
+        text = f"{seen}, with {power.max():.0f} W at the most: shut down, take the power supply from the wall for a minute"
+        yield Reason(code="stuck_low_power", text=text)
+    else:
+        yield Reason(code="low_clock", text=seen)
+
+
+def _of_heat(readings: Readings, gpu: str) -> Iterator[Reason]:
+    slowed = [grown for name in ("sw", "hw") if (grown := readings.grew(f"{gpu}.reason_{name}_thermal")) is not None]
+    heat, mask = readings.values(f"{gpu}.temperature"), readings.values(f"{gpu}.reasons").astype(np.int64)
+    hottest = f", up to {heat.max():.0f} °C" if len(heat) else ""
+    if slowed and sum(slowed) > SLOWED_SHARE * readings.seconds:
+        text = f"{gpu} slowed down for its heat during {sum(slowed):.1f} of {readings.seconds:.0f} s{hottest}"
+        yield Reason(code="thermal_slowdown", text=text)
+    elif not slowed and len(mask) and np.mean(mask & THERMAL != 0) > SLOWED_SHARE:
+        text = f"{gpu} said so in {np.mean(mask & THERMAL != 0):.0%} of the readings{hottest}"
+        yield Reason(code="thermal_slowdown", text=text)
+    elif len(heat) and heat.max() >= HOT_C:
+        yield Reason(code="hot", text=f"{gpu} reached {heat.max():.0f} °C")
+
+
+def _of_supply(readings: Readings) -> Iterator[Reason]:
+    prochot = readings.values("spbm.prochot")
+    rails = [readings.values(f"{rail}.power") for rail in ("dc_input", "syspl1")]
+    known = f"; the supply gave {rails[0].max():.0f} W, the limit is {rails[1].max():.0f} W" if all(map(len, rails)) else ""
+    if len(prochot) and prochot.max() > 0:
+        text = f"PROCHOT was on in {np.mean(prochot > 0):.0%} of the readings{known}: use the power supply that came with it"
+        yield Reason(code="weak_power_supply", text=text)
+        return
+    for gpu in readings.gpus():
+        braked, mask = readings.grew(f"{gpu}.reason_hw_power_brake"), readings.values(f"{gpu}.reasons").astype(np.int64)
+        if braked or (braked is None and np.any(mask & POWER_BRAKE)):
+            yield Reason(code="weak_power_supply", text=f"the power brake of {gpu} was on{known}")
+            return
+
+
+def _of_memory(readings: Readings) -> Iterator[Reason]:
+    stalled, swapped = readings.grew("psi.memory_full"), [readings.grew(f"swap.{way}") or 0.0 for way in ("in", "out")]
+    least = readings.values("memory.available")
+    free = f"; {least.min() / 2**30:.1f} GiB were available at the least" if len(least) else ""
+    if stalled is not None and stalled > SLOWED_SHARE * readings.seconds:
+        text = f"everything waited for memory during {stalled:.1f} of {readings.seconds:.0f} s{free}"
+        yield Reason(code="memory_pressure", text=text)
+    elif sum(swapped) > SWAPPED_BYTES:
+        yield Reason(code="memory_pressure", text=f"{sum(swapped) / 2**20:.0f} MiB were swapped{free}")
+
+
+def _of_others(readings: Readings, gpu: str, foreign: Mapping[int, str]) -> Iterator[Reason]:
+    others = [f"{foreign[pid]} ({pid})" for pid in sorted(readings.processes(gpu)) if pid in foreign]
+    if others:
+        yield Reason(code="foreign_process", text=f"others used {gpu} too: {', '.join(others)}")
