@@ -18,7 +18,11 @@ PROMPT_SLACK_SHARE = 0.02
 """How far a prompt's length may be off: chat templates add some tens of tokens."""
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
+NOTHING: dict[str, str] = {}
+"""One for all that have nothing to explain."""
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What follows from one record. A field is None when it is not known; `why` says why, by the field's name."""
 
     ttft_ns: int | None = None
@@ -107,7 +111,7 @@ def timing(record: Record, *, rtt_ns: int | None = None, cached_if_unsaid: int |
         prefill_tokens=prefill_tokens,
         prefill_ns=prefill_ns,
         prefill_tok_s=prefill,
-        why=why,
+        why=why or NOTHING,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from sys import intern
 
 import msgspec
 import numpy as np
@@ -14,6 +15,8 @@ from harness.schema.request import Record
 from harness.schema.run import Trial
 from harness.schema.workload import Cell
 
+WORDS = ("phase", "token_source", "stamps", "error", "finish_reason")
+
 
 def runs_of(cell: Cell, trials: Sequence[Trial], records_by_trial: Mapping[int, Sequence[Record]]) -> list[Run]:
     """In the order of the trials; a trial whose records are missing has no requests."""
@@ -24,7 +27,7 @@ def run_of(cell: Cell, trial: Trial, records: Sequence[Record]) -> Run:
     hits = cache_share([Run(trial, ())])
     uncached = 0 if not cell.prefix_caching and hits is not None and hits <= CACHE_LIMIT else None
     requests, sound, gaps = [], [], []
-    for record in sorted(records, key=lambda record: (record.t_send_ns, record.index)):
+    for record in map(_shared, sorted(records, key=lambda record: (record.t_send_ns, record.index))):
         times = timing(record, rtt_ns=trial.client.rtt_ns, cached_if_unsaid=uncached)
         reason = excluded(record, times)
         replace = msgspec.structs.replace
@@ -40,3 +43,9 @@ def run_of(cell: Cell, trial: Trial, records: Sequence[Record]) -> Run:
         steady_tokens=throughput.steady_tokens(run, sound, cell.concurrency),
         gaps_ms=tuple(stats.percentile(between, percent) for percent in GAP_PERCENTS),
     )
+
+
+def _shared(record: Record) -> Record:
+    """With words that all records share: a long run has very many."""
+    words = {name: intern(word) for name in WORDS if (word := getattr(record, name)) is not None}
+    return msgspec.structs.replace(record, **words)

@@ -23,7 +23,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Tokens in this event by the server's own account (`token_ids`, or the step of a continuous count); None: it did not say."""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The server's final count."""
 
     prompt_tokens: int | None = None
@@ -44,7 +44,7 @@ class ServerTimings(msgspec.Struct, frozen=True, kw_only=True):
     accepted_tokens: int | None = None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request, whether it went well or not."""
 
     index: int

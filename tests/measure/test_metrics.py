@@ -293,7 +293,8 @@ def test_metrics_are_defined_in_one_sentence() -> None:
 
 
 def test_the_page_names_every_finding() -> None:
-    sources = [path.read_text() for path in sorted((PAGE.parents[1] / "harness" / "measure").glob("*.py"))]
+    files = sorted((PAGE.parents[1] / "harness" / "measure").glob("*.py"))
+    sources = [path.read_text() for path in files if path.name != "health.py"]  # those of the machine are in docs/gb10.md
     codes = {code for source in sources for code in re.findall(r'code="([a-z_]+)"', source)}
     assert len(codes) > 15
     listed = set(re.findall(r"`([a-z_0-9]+)`", PAGE.read_text().split("## Findings")[1]))
