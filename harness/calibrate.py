@@ -12,7 +12,6 @@ from statistics import median
 import msgspec
 
 from harness import __version__, clock
-from harness.bench import Observer, Order
 from harness.engines import paced
 from harness.engines.paced.server import Truth
 from harness.errors import EngineError
@@ -20,6 +19,7 @@ from harness.hosts.local import LocalHost
 from harness.launch import server
 from harness.load import arrivals, drive
 from harness.measure.latency import timing
+from harness.order import Observer, Order
 from harness.recipe import cells
 from harness.schema.calibration import Calibration, Point
 from harness.schema.job import Ask, Job, Stage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from harness.load import prompts, stages, tokens
 from harness.load.prompts import Message, Prompt, Reply, Source
 from harness.load.tokens import Measured, Ruler
 from harness.recipe import cells
-from harness.schema.job import Ask, Job
+from harness.schema.job import Ask, Job, Stage
 from harness.schema.plan import Plan
 from harness.schema.request import Record
 from harness.schema.run import EngineFacts
@@ -25,6 +25,8 @@ from harness.schema.workload import Cell
 
 PATH = "/v1/chat/completions"
 PROBE_TRIAL = -1
+CANARY = "Count from one to one hundred in words, separated by commas."
+CANARY_TOKENS = 24
 FORCE_LENGTH = ("ignore_eos", "min_tokens")
 """Request fields that keep a model from ending its answer."""
 RETOKENIZED = 3
@@ -44,17 +46,28 @@ class Session:
 
     def job(self, cell: Cell, trial: int, *, first: bool) -> Job:
         """The trial's requests, complete. Its prompts follow from seed, trial and run; prompts of one trial are all different."""
-        place = urlsplit(self.plan.url)
         work = self.plan.workload
         source = Source(prompt_class=cell.prompt_class, seed=work.seed, trial=trial, run=self._run_id)
         what = stages.Trial(cell=cell, source=source, first=first, trace=work.trace)
+        return self._job(stages.stages(what, self.ruler, partial(self._ask, cell)))
+
+    def canary(self) -> Job:
+        """A short request that is the same in every run of this recipe."""
+        fields = self.engine.request_fields(tokens=CANARY_TOKENS, salt="", prefix_caching=True)
+        messages = [Message("user", CANARY)]
+        sampling = self.plan.workload.sampling
+        body = prompts.body(messages, model=self.plan.served_model, tokens=CANARY_TOKENS, sampling=sampling, fields=fields)
+        return self._job([Stage(1, (Ask("measure", body, asked_tokens=CANARY_TOKENS),))])
+
+    def _job(self, parts: Iterable[Stage]) -> Job:
+        place = urlsplit(self.plan.url)
         return Job(
             scheme=place.scheme,
             host=place.hostname or "",
             port=self.plan.port,
             path=place.path.rstrip("/") + PATH,
             cpus=self.plan.driver_cpus or None,
-            stages=tuple(stages.stages(what, self.ruler, partial(self._ask, cell))),
+            stages=tuple(parts),
         )
 
     def _ask(self, cell: Cell, phase: str, messages: Sequence[Message | Reply], salt: str, tokens: int) -> Ask:

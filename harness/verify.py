@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import VerifyError
-from harness.measure import goodput, metrics, speculation
+from harness.measure import goodput, metrics, power, speculation
 from harness.schema.result import CellResult
 from harness.store import folder
 from harness.store.folder import Stored
@@ -46,9 +46,13 @@ def _differences(stored: Stored) -> Iterator[str]:
     measured = {trial.cell for trial in result.trials}
     known = {cell.cell.id for cell in result.cells}
     yield from (f"cell {missing} was measured but has no figures" for missing in sorted(measured - known))
+    samples = sorted(stored.samples, key=lambda sample: sample.t_ns)
+    idle_w = power.mean_w([power.idle_w(span, samples) for span in result.idle])
     for cell in result.cells:
         trials = [trial for trial in result.trials if trial.cell == cell.cell.id]
-        again = metrics.cell_result(cell.cell, trials, stored.records, stopped_by=cell.stopped_by)
+        again = metrics.cell_result(
+            cell.cell, trials, stored.records, stopped_by=cell.stopped_by, samples=samples, idle_w=idle_w
+        )
         yield from _cell_differences(cell, again)
     faked = speculation.synthetic_acceptance(plan.launch.argv, plan.launch.env) if plan.launch else None
     if faked is not None and faked not in result.findings:

@@ -9,8 +9,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "harness"
 
 BASE = {"units", "errors", "clock", "http", "secret", "__init__"}
-STAGES = {"recipe", "launch", "hosts", "engines", "load", "sense", "probe", "measure", "store", "report"}
-CONDUCTOR = {"bench", "calibrate", "session", "verify"}
+STAGES = {"recipe", "launch", "hosts", "engines", "load", "sense", "probe", "weights", "measure", "store", "report"}
+CONDUCTOR = {"bench", "calibrate", "instruments", "measuring", "order", "session", "verify"}
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},
     "launch": {"hosts", "engines"},

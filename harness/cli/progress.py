@@ -14,7 +14,7 @@ from harness.report import text
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from harness.bench import Now
+    from harness.order import Now
 
 
 class Terminal:

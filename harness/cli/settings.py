@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.bench import Order
+    from harness.order import Order
     from harness.schema.machine import Machine
     from harness.schema.recipe import Recipe
     from harness.schema.workload import TraceRow
@@ -75,6 +75,7 @@ def order(
     api_key_env: str | None = None,
 ) -> Order:
     from harness import bench
+    from harness.order import Order
     from harness.recipe.resolve import GridOverrides
 
     if url is None:
@@ -94,7 +95,7 @@ def order(
         requests=requests,
     )
     chosen = bench.recipe_for_url(url) if url and name is None else recipe(name or DEFAULT_RECIPE)
-    return bench.Order(
+    return Order(
         recipe=chosen,
         machine=machine(),
         overrides=_pairs(set_ or []),

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from harness.measure import checks, crosscheck, figures
+from harness.measure import checks, crosscheck, figures, power
 from harness.measure.runs import Run
 from harness.measure.stats import Estimate
 from harness.measure.trials import runs_of
 from harness.schema.request import Record
 from harness.schema.result import CellResult, Figure
 from harness.schema.run import Trial
+from harness.schema.sensors import Sample
 from harness.schema.workload import Cell
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
@@ -29,6 +30,21 @@ class Metric(msgspec.Struct, frozen=True):
 
 def _percentiles(stem: str, what: str, *percents: int) -> dict[str, Metric]:
     return {f"{stem}_p{percent}_ms": Metric("ms", f"{what}: {percent} % of them are below it.", LOWER) for percent in percents}
+
+
+def _power(scope: str, what: str) -> dict[str, Metric]:
+    return {
+        f"{scope}_w": Metric("W", f"Mean power of {what} over the windows of the throughput.", LOWER),
+        f"{scope}_idle_w": Metric("W", f"Mean power of {what} with the server ready and idle.", LOWER),
+        f"{scope}_j_tok": Metric("J/tok", f"Energy of {what} per output token.", LOWER),
+        f"{scope}_net_j_tok": Metric("J/tok", f"The same of {what} less what it draws when idle.", LOWER),
+        f"{scope}_j_request": Metric("J/request", f"Energy of {what} per request.", LOWER),
+        f"{scope}_prefill_j_tok": Metric(
+            "J/tok", f"Energy of {what} during prefill per prompt token not cached, one stream.", LOWER
+        ),
+        f"{scope}_decode_j_tok": Metric("J/tok", f"Energy of {what} during decode per token decoded, one stream.", LOWER),
+        f"{scope}_wh_mtok": Metric("Wh/Mtok", f"Energy of {what} per million output tokens.", LOWER),
+    }
 
 
 METRICS: dict[str, Metric] = {
@@ -64,6 +80,10 @@ METRICS: dict[str, Metric] = {
     "engine_decode_tok_s": Metric("tok/s", "Decode rate by the engine's own timings of each request.", NEITHER),
     "engine_prefill_tok_s": Metric("tok/s", "Prefill rate by the engine's own timings of each request.", NEITHER),
     "in_flight": Metric("requests", "Mean number of requests in flight over the full run.", NEITHER),
+    **_power("gpu", "the GPU, by its driver"),
+    **_power("soc", "the chip"),
+    **_power("system", "the box at its DC input"),
+    **_power("wall", "everything behind the wall socket"),
     "client_cpu_share": Metric("share", "CPU time of the load driver as a share of the time it ran.", LOWER),
     "client_send_lag_p99_ms": Metric("ms", "How late requests left, p99 of the worst run.", LOWER),
     "client_loop_lag_p99_ms": Metric("ms", "How late the driver came to a socket with data, p99 of the worst run.", LOWER),
@@ -71,17 +91,24 @@ METRICS: dict[str, Metric] = {
 
 
 def cell_result(
-    cell: Cell, trials: Sequence[Trial], records_by_trial: Mapping[int, Sequence[Record]], *, stopped_by: str
+    cell: Cell,
+    trials: Sequence[Trial],
+    records_by_trial: Mapping[int, Sequence[Record]],
+    *,
+    stopped_by: str,
+    samples: Sequence[Sample] = (),
+    idle_w: Mapping[str, float] | None = None,
 ) -> CellResult:
-    """Everything that is said of a cell, from its trials and their records (by trial index)."""
-    return of_runs(cell, runs_of(cell, trials, records_by_trial), stopped_by=stopped_by)
+    """Everything that is said of a cell, from its trials, their records (by trial index), the samples of the run in the order of time,
+    and what the idle machine draws."""
+    return of_runs(cell, runs_of(cell, trials, records_by_trial, samples), stopped_by=stopped_by, idle_w=idle_w)
 
 
-def of_runs(cell: Cell, runs: Sequence[Run], *, stopped_by: str) -> CellResult:
+def of_runs(cell: Cell, runs: Sequence[Run], *, stopped_by: str, idle_w: Mapping[str, float] | None = None) -> CellResult:
     """The same, from runs that are worked out."""
-    findings = (*checks.findings(cell, runs), *crosscheck.findings(cell, runs))
+    findings = (*checks.findings(cell, runs), *crosscheck.findings(cell, runs), *power.findings(runs))
     measured = [request for run in runs for request in run.measured]
-    found = figures.estimates(cell, runs)
+    found = figures.estimates(cell, runs) | {name: (e, "runs") for name, e in power.estimates(runs, idle_w or {}).items()}
     reasons = Counter(request.excluded for request in measured if request.excluded is not None)
     return CellResult(
         cell=cell,
@@ -93,6 +120,7 @@ def of_runs(cell: Cell, runs: Sequence[Run], *, stopped_by: str) -> CellResult:
         valid=len(measured) - sum(reasons.values()),
         excluded=dict(sorted(reasons.items())),
         figures={name: _figure(name, *found[name]) for name in METRICS},
+        power=power.readings(runs),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from harness.measure.energy import ScopeEnergy, Split
 from harness.measure.latency import Timing
 from harness.measure.stats import Estimate
 from harness.schema.request import Record
@@ -37,6 +38,14 @@ class Run(msgspec.Struct, frozen=True):
     requests: tuple[Request, ...]
     steady_tokens: int | None = 0
     """Tokens that arrived in the steady windows (`throughput.steady_windows`), from requests that count; None: not known."""
+    power: dict[str, ScopeEnergy] = {}
+    """By scope: joules of the steady windows, or of the full run where there are none."""
+    energy_tokens: int | None = None
+    """Tokens of the same windows; None: not known."""
+    energy_requests: int = 0
+    """Requests that count and ended in them."""
+    split: dict[str, Split] = {}
+    """One stream only: joules of prefill and of decode apart, of the requests that count."""
     gaps_ms: tuple[Estimate, ...] = ()
     """`GAP_PERCENTS` of the pauses between token-bearing events, of requests that count."""
 
@@ -48,6 +57,17 @@ class Run(msgspec.Struct, frozen=True):
     def valid(self) -> list[Request]:
         """Measured, and nothing excludes them."""
         return [request for request in self.requests if request.measured and request.excluded is None]
+
+    @property
+    def prefill_tokens(self) -> int | None:
+        """Not cached, of the requests that count; None where one's are not known."""
+        return _sum(request.timing.prefill_tokens for request in self.valid)
+
+    @property
+    def decode_tokens(self) -> int | None:
+        """After the first event of each request that counts."""
+        counts = [(request.timing.tokens, request.timing.k1) for request in self.valid]
+        return _sum(None if tokens is None or k1 is None else tokens - k1 for tokens, k1 in counts)
 
     def delta(self, *names: str) -> tuple[float, ...] | None:
         """How far these counters of the engine moved; None when it lacks one of them."""
@@ -66,3 +86,8 @@ def cache_share(runs: Sequence[Run]) -> float | None:
         elif (moved := run.delta("cached_tokens", "prompt_tokens")) is not None:  # those do not include the cached ones
             hits, prompts = hits + moved[0], prompts + moved[0] + moved[1]
     return hits / prompts if prompts > 0 else None
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count or 0 for count in known)

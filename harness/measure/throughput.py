@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, chain
 
-import msgspec
-
 from harness.measure.runs import Request, Run
+from harness.measure.windows import Window
 from harness.schema.request import Record
 from harness.units import NS_PER_S
-
-
-class Window(msgspec.Struct, frozen=True):
-    """Half open: what happens at its start is outside, what happens at its end inside."""
-
-    start_ns: int
-    end_ns: int
-
-    def holds(self, t_ns: int) -> bool:
-        return self.start_ns < t_ns <= self.end_ns
 
 
 def decode_tok_s(run: Run) -> float | None:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from sys import intern
 
 import msgspec
 import numpy as np
 
-from harness.measure import stats, throughput
+from harness.measure import energy, stats, throughput
 from harness.measure.latency import excluded, timing
 from harness.measure.runs import CACHE_LIMIT, GAP_PERCENTS, Request, Run, cache_share
+from harness.measure.windows import Window
 from harness.schema.request import Record
 from harness.schema.run import Trial
+from harness.schema.sensors import Idle, Sample
 from harness.schema.workload import Cell
+from harness.units import NS_PER_S
 
+MARGIN_NS = 3 * NS_PER_S
+"""Before and after a trial: longer than the slowest sensor takes from one reading to the next."""
 WORDS = ("phase", "token_source", "stamps", "error", "finish_reason")
 
 
-def runs_of(cell: Cell, trials: Sequence[Trial], records_by_trial: Mapping[int, Sequence[Record]]) -> list[Run]:
-    """In the order of the trials; a trial whose records are missing has no requests."""
-    return [run_of(cell, trial, records_by_trial.get(trial.index, ())) for trial in trials]
+def runs_of(
+    cell: Cell, trials: Sequence[Trial], records_by_trial: Mapping[int, Sequence[Record]], samples: Sequence[Sample] = ()
+) -> list[Run]:
+    """In the order of the trials; a trial whose records are missing has no requests. `samples` are those of the whole run, in the order
+    of time."""
+    return [run_of(cell, trial, records_by_trial.get(trial.index, ()), samples) for trial in trials]
 
 
-def run_of(cell: Cell, trial: Trial, records: Sequence[Record]) -> Run:
+def run_of(cell: Cell, trial: Trial, records: Sequence[Record], samples: Sequence[Sample] = ()) -> Run:
+    """`samples`, in the order of time, hold at least those around the trial."""
     hits = cache_share([Run(trial, ())])
     uncached = 0 if not cell.prefix_caching and hits is not None and hits <= CACHE_LIMIT else None
     requests, sound, gaps = [], [], []
@@ -38,11 +48,58 @@ def run_of(cell: Cell, trial: Trial, records: Sequence[Record]) -> Run:
                 gaps.append(np.asarray(times.gaps_ns, dtype=float))
     run = Run(trial, tuple(requests))
     between = np.concatenate(gaps) / 1e6 if gaps else np.empty(0)
-    return msgspec.structs.replace(
+    run = msgspec.structs.replace(
         run,
         steady_tokens=throughput.steady_tokens(run, sound, cell.concurrency),
         gaps_ms=tuple(stats.percentile(between, percent) for percent in GAP_PERCENTS),
     )
+    return _with_energy(run, cell, around(samples, trial))
+
+
+def around(samples: Sequence[Sample], span: Trial | Idle) -> list[Sample]:
+    """Those of a span: a little of before, and of each source its first reading afterwards, so that the edges of its windows lie
+    between two readings. However much more is given, it comes out the same. `samples` are in the order of time."""
+
+    def place(t_ns: int) -> int:
+        return bisect_left(samples, t_ns, key=lambda sample: sample.t_ns)
+
+    first, end, last = (place(t) for t in (span.t_start_ns - MARGIN_NS, span.t_end_ns, span.t_end_ns + MARGIN_NS))
+    after: dict[tuple[str, str], Sample] = {}
+    for sample in samples[end:last]:
+        after.setdefault((sample.source, sample.name), sample)
+    return [*samples[first:end], *after.values()]
+
+
+def _with_energy(run: Run, cell: Cell, samples: Sequence[Sample]) -> Run:
+    windows = throughput.steady_windows(run, cell.concurrency)
+    steady = bool(windows) and run.steady_tokens is not None
+    if not steady:
+        windows = throughput.full_windows(run)
+    ended = [r for r in run.requests if r.excluded is None and any(window.holds(r.record.t_end_ns) for window in windows)]
+    return msgspec.structs.replace(
+        run,
+        power=energy.energy(samples, windows),
+        energy_tokens=run.steady_tokens if steady else _tokens(ended),
+        energy_requests=len(ended),
+        split=_split(run, samples) if cell.concurrency == 1 else {},
+    )
+
+
+def _tokens(requests: Sequence[Request]) -> int | None:
+    counts = [request.timing.tokens for request in requests]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
+def _split(run: Run, samples: Sequence[Sample]) -> dict[str, energy.Split]:
+    """[t_send, first token] and [first token, last token] of each request that counts."""
+    prefill, decode = [], []
+    for request in run.valid:
+        send, times = request.record.t_send_ns, request.timing
+        if times.ttft_ns is not None and times.decode_ns is not None:
+            first = send + times.ttft_ns
+            prefill.append(Window(send, first))
+            decode.append(Window(first, first + times.decode_ns))
+    return energy.split(samples, prefill, decode)
 
 
 def _shared(record: Record) -> Record:

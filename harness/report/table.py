@@ -9,8 +9,10 @@ from pathlib import Path
 
 from harness.report import text
 from harness.schema.calibration import Calibration
+from harness.schema.health import DEGRADED, Health
 from harness.schema.recipe import Recipe
 from harness.schema.result import CellResult, Figure, Finding, Result, Summary
+from harness.schema.sensors import POWER_SCOPES
 
 STYLES = {"valid": "green", "unsteady": "yellow", "invalid": "red"}
 
@@ -27,6 +29,9 @@ COLUMNS = (
     ("prefill tok/s", "prefill_tok_s"),
     ("output tok/s", "output_tok_s"),
     ("accept. length", "acceptance_length"),
+    *((f"{scope} W", f"{scope}_w") for scope in POWER_SCOPES),
+    *((f"{scope} J/tok", f"{scope}_j_tok") for scope in POWER_SCOPES),
+    *((f"{scope} net J/tok", f"{scope}_net_j_tok") for scope in POWER_SCOPES),
     ("call p50 ms", "e2e_sched_p50_ms"),
     ("call p90 ms", "e2e_sched_p90_ms"),
     ("call p99 ms", "e2e_sched_p99_ms"),
@@ -37,7 +42,15 @@ COLUMNS = (
 IN_OPEN_LOOP = {"ttft_p50_ms": "ttft_sched_p50_ms", "ttft_p90_ms": "ttft_sched_p90_ms", "ttft_p99_ms": "ttft_sched_p99_ms"}
 """What stands in a column for an open loop instead: times count from when a request was due."""
 
-OPTIONAL = {"acceptance_length", "e2e_sched_p50_ms", "e2e_sched_p90_ms", "e2e_sched_p99_ms", "slo_share", "goodput_s"}
+OPTIONAL = {
+    *(f"{scope}_{name}" for scope in POWER_SCOPES for name in ("w", "j_tok", "net_j_tok")),
+    "acceptance_length",
+    "e2e_sched_p50_ms",
+    "e2e_sched_p90_ms",
+    "e2e_sched_p99_ms",
+    "slo_share",
+    "goodput_s",
+}
 """Not remarked upon where they have no value: the engine does not speculate then, the loop is closed, or no SLO was set."""
 
 SEVERITIES = ("invalid", "unsteady", "warning", "note")
@@ -179,7 +192,30 @@ def _facts(result: Result, path: Path) -> Iterator[str]:
     yield f"Requests {count}; receive stamps: {' and '.join(stamps) or 'none'}"
     hosts = sorted({trial.client.host for trial in result.trials} - {"local"})
     yield f"Client   {'ran on ' if hosts else ''}{', '.join(hosts)}{'; ' if hosts else ''}{_client(result.calibration)}"
+    yield f"Power    {_power(result)}"
+    if result.health is not None:
+        yield f"Health   {_health(result.health)}"
     yield f"Stored   {path} (nothing was uploaded)"
+
+
+def _power(result: Result) -> str:
+    """Which sensor gave the watts of each scope, and what the idle machine draws."""
+    said = []
+    for scope in POWER_SCOPES:
+        known = [(cell.power[scope], cell.figures[f"{scope}_idle_w"].value) for cell in result.cells if scope in cell.power]
+        if known:
+            reading, idle_w = known[0]
+            idle = "" if idle_w is None else f", idle {idle_w:.1f} W"
+            said.append(f"{scope} by {reading.source} ({reading.method}{idle})")
+    return "; ".join(said) or "not measured: no sensor gave watts for a whole window (harness doctor says which there could be)"
+
+
+def _health(health: Health) -> str:
+    if health.verdict == DEGRADED:
+        return "degraded: " + "; ".join(f"{reason.text} ({reason.code})" for reason in health.reasons)
+    if health.unseen:
+        return f"{health.verdict}: not seen: {', '.join(health.unseen)}"
+    return f"{health.verdict}, as far as this machine's sensors tell (docs/gb10.md)"
 
 
 def _client(calibration: Calibration | None) -> str:

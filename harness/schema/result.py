@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from harness.schema.calibration import Calibration
+from harness.schema.health import Health
 from harness.schema.machine import Machine
 from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
+from harness.schema.sensors import Idle, SensorReport
 from harness.schema.workload import Cell, Skipped
 
 RESULT_VERSION = 1
@@ -36,6 +38,23 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class PowerReading(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the joules of a scope come from."""
+
+    source: str
+    """`nvml`, `hwmon`, `rapl`, `plug`."""
+    method: str
+    """`counter` (an energy register) or `integral` (of power readings)."""
+    window_s: float
+    """Of all trials together."""
+    update_s: float | None
+    """How often the sensor is brought up to date, as measured."""
+    boundary_error: float | None
+    """The share by which the windows' edges may be off: twice the update period for each."""
+    passed_over: str | None = None
+    """Why a counter that there is was not used."""
+
+
 class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     cell: Cell
     verdict: str
@@ -50,6 +69,8 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that do not count, by reason; sent = valid + all of these."""
     figures: dict[str, Figure]
     """By the names of `harness.measure.metrics.METRICS`."""
+    power: dict[str, PowerReading] = {}
+    """By scope, of those that were measured."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +89,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineFacts
     calibration: Calibration | None = None
     """The newest of the load client on such a machine; None: it was not calibrated there."""
+    sensors: SensorReport | None = None
+    """What was read beside the load, and what could not be."""
+    idle: tuple[Idle, ...] = ()
+    """When nothing was asked of the server: `samples.parquet` has what the machine drew then. None without a power sensor."""
+    health: Health | None = None
     trials: tuple[Trial, ...] = ()
     cells: tuple[CellResult, ...] = ()
     skipped: tuple[Skipped, ...] = ()

@@ -80,6 +80,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Each cell is measured at least this long, over all its trials."""
     max_seconds: float = 3600.0
     """No new trial of a cell starts after this many seconds of measuring it."""
+    idle_seconds: float = 10.0
+    """How long the idle machine is read before the first trial and after the last; not at all where nothing reads its power."""
     schedule: tuple[tuple[int, int], ...] | None = None
     """(depth, concurrency) in a fixed order, instead of a seeded shuffle."""
     rate: tuple[float, ...] = ()

@@ -21,6 +21,7 @@ class Sampler:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._tracks = [_Track(source) for source in sources]
+        self._start_ns = clock.now()
         self._samples: deque[Sample] = deque()  # its append and popleft are safe between threads
         self._stop = threading.Event()
         together = [track for track in self._tracks if not track.source.alone]
@@ -28,7 +29,6 @@ class Sampler:
         self._threads = [threading.Thread(target=self._run, args=(group,), name="sampler", daemon=True) for group in groups]
 
     def __enter__(self) -> Sampler:
-        self._start_ns = clock.now()
         for thread in self._threads:
             thread.start()
         return self

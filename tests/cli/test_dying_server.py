@@ -33,7 +33,7 @@ def test_the_trial_in_which_the_server_died_is_kept(tmp_path: Path) -> None:
         out, err = child.communicate(timeout=60)
     assert child.returncode == EngineError.exit_code, out + err
     assert "Traceback" not in err
-    (path,) = tmp_path.glob("results/*/*")
+    (path,) = tmp_path.glob("results/[!.]*/*")
     stored = folder.read(path)
     assert stored.result.state == "failed"
     errors = [record.error for record in stored.records[0]]

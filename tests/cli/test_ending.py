@@ -48,7 +48,7 @@ def test_what_was_sent_of_an_unfinished_trial_is_kept(tmp_path: Path) -> None:
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=60)
     assert child.returncode == 130, out + err
-    (path,) = tmp_path.glob("results/*/*")
+    (path,) = tmp_path.glob("results/[!.]*/*")
     assert folder.read(path).result.state == "interrupted"
     (unfinished,) = (path / "logs").glob("unfinished-*.jsonl")
     lines = unfinished.read_text().splitlines()

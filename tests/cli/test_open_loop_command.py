@@ -20,7 +20,7 @@ def harness(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def stored(cwd: Path) -> Stored:
-    (path,) = cwd.glob("results/*/*")
+    (path,) = cwd.glob("results/[!.]*/*")
     return folder.read(path)
 
 
@@ -58,7 +58,7 @@ def test_a_ramp_ends_where_the_slo_breaks(tmp_path: Path) -> None:
     assert fast < 0.99
     assert [(skipped.cell.rate, skipped.reason) for skipped in result.skipped] == [(40, "the SLO was already broken at 20/s")]
     assert "is held up to 2 requests/s" in " ".join(said.stdout.split())
-    check = harness(tmp_path, "verify", str(next(tmp_path.glob("results/*/*"))))
+    check = harness(tmp_path, "verify", str(next(tmp_path.glob("results/[!.]*/*"))))
     assert check.returncode == 0, check.stderr
 
 

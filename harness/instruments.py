@@ -1,0 +1,101 @@
+"""The machine beside the load: its sensors, what it draws when idle, its canaries, and what they say of its health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from harness import clock
+from harness.measure import health, power
+from harness.measure.latency import timing
+from harness.measure.trials import MARGIN_NS
+from harness.schema.health import Canary, Health, Reason
+from harness.schema.machine import Machine
+from harness.schema.request import Record
+from harness.schema.run import Trial
+from harness.schema.sensors import POWER_SCOPES, Idle, Sample
+from harness.sense import canary
+from harness.sense.sampler import Sampler
+from harness.units import NS_PER_S
+
+CANARY_EVERY_NS = 60 * NS_PER_S
+
+
+class Instruments:
+    """Of one run. `sampler` runs already."""
+
+    def __init__(self, sampler: Sampler, machine: Machine) -> None:
+        self.sampler, self.machine = sampler, machine
+        self.idle: list[Idle] = []
+        self.canaries: list[Canary] = []
+        self.foreign: dict[int, str] = {}
+        """Processes on the GPU that are none of the server's, by number."""
+        self._drawn: list[dict[str, float]] = []
+        self._reasons: list[Reason] = []
+        self.around: list[Sample] = []
+        """The newest samples, in the order of time."""
+        self._unseen: tuple[str, ...] | None = None
+
+    def watts(self) -> dict[str, float]:
+        """Now, by scope; of a scope that several sources read, the first one's."""
+        found: dict[str, dict[str, float]] = {}
+        for sample in self.sampler.latest().values():
+            if sample.scope in POWER_SCOPES and sample.name.endswith(".power"):
+                of_scope = found.setdefault(sample.scope, {})
+                of_scope[sample.source] = of_scope.get(sample.source, 0.0) + sample.value
+        return {scope: next(iter(found[scope].values())) for scope in POWER_SCOPES if scope in found}
+
+    def processes(self) -> set[int]:
+        """On the GPUs, now."""
+        names = [sample.name.partition(".process_")[2] for sample in self.sampler.latest().values()]
+        return {int(name) for name in names if name}
+
+    def rest(self, when: str, seconds: float) -> list[Sample]:
+        """Reads the idle machine, where anything reads its power, and gives all samples up to now."""
+        if not any(sample.scope in POWER_SCOPES for sample in self.sampler.latest().values()):
+            return self.take()
+        start = clock.now()
+        clock.sleep(seconds)
+        span = Idle(when=when, t_start_ns=start, t_end_ns=clock.now())
+        self.sampler.wait_past(span.t_end_ns)
+        samples = self.take()
+        self.idle.append(span)
+        self._drawn.append(power.idle_w(span, self.around))
+        return samples
+
+    @property
+    def idle_w(self) -> dict[str, float]:
+        """What the idle machine draws, by scope; nothing where no idle span knows it."""
+        return power.mean_w(self._drawn)
+
+    def take(self) -> list[Sample]:
+        """What was read since the last time. `around` then has that, and a little of before."""
+        new = self.sampler.take()
+        since = new[0].t_ns - MARGIN_NS if new else 0
+        self.around = sorted([s for s in self.around if s.t_ns >= since] + new, key=lambda sample: sample.t_ns)
+        return new
+
+    def judge(self, trial: Trial) -> None:
+        """What the readings of this trial say against the machine."""
+        if self._unseen is None:
+            self._unseen = health.unseen(self.machine, self.around)
+        self._reasons += health.of_trial(trial, self.around, self.machine, self.foreign)
+
+    def sing(self, ask: Callable[[], Sequence[Record]], *, memory: bool) -> None:
+        """A canary: `ask` sends its request. With `memory` its speed is measured too."""
+        per_token = None
+        for record in ask():
+            times = timing(record)
+            if record.error is None and times.tokens:
+                per_token = (times.tpot_ns or times.e2e_ns / times.tokens) / 1e6
+        rate = canary.memory_bandwidth() if memory else None
+        self.canaries.append(Canary(t_ns=clock.now(), request_ms=per_token, memory_bytes_s=rate))
+
+    @property
+    def canary_due(self) -> bool:
+        return bool(self.canaries) and clock.now() > self.canaries[-1].t_ns + CANARY_EVERY_NS
+
+    def health(self, earlier: Sequence[Canary], kernel: Mapping[str, str]) -> Health:
+        """The verdict so far. `kernel`: lines of the kernel's log by reason code."""
+        said = [Reason(code=code, text=text) for code, text in kernel.items()]
+        reasons = [*self._reasons, *health.of_canaries(self.canaries, earlier), *said]
+        return health.verdict(reasons, self._unseen or (), self.canaries, len(earlier))

@@ -1,0 +1,236 @@
+"""The trials of one run, as far as they have come, and the result that follows from them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from harness import __version__, clock
+from harness.instruments import Instruments
+from harness.launch.server import Server
+from harness.load import drive
+from harness.measure import goodput, metrics, speculation, stopping, trials
+from harness.measure.runs import Run as MeasuredRun
+from harness.order import Now, Observer, Order
+from harness.probe import hash_files
+from harness.schema.health import DEGRADED, Canary
+from harness.schema.job import Job, Progress
+from harness.schema.plan import Plan
+from harness.schema.request import Record
+from harness.schema.result import CellResult, Result
+from harness.schema.run import Anchor, ClientReport, EngineFacts, FileHash, Trial
+from harness.schema.sensors import AFTER, BEFORE
+from harness.schema.workload import Cell, Skipped
+from harness.session import open_session
+from harness.store import calibrations, canaries
+from harness.store.folder import ResultFolder
+from harness.units import seconds
+
+HASH_LIMIT_BYTES = 20 * 2**30  # larger models are named by their Hugging Face blobs: hashing 70 GB costs minutes
+
+
+class Run:
+    """The trials of one run, as far as they have come, and the result that follows from them."""
+
+    def __init__(
+        self,
+        order: Order,
+        plan: Plan,
+        folder: ResultFolder,
+        observer: Observer,
+        instruments: Instruments,
+        root: Path,
+    ) -> None:
+        self.order, self.plan, self.folder, self.observer, self.instruments = order, plan, folder, observer, instruments
+        self.root = root
+        self.calibration = calibrations.newest(root, order.machine)
+        self.earlier: list[Canary] = []
+        """Of runs before this one, of the same recipe on this machine."""
+        self.anchor = Anchor(wall=_wall(), mono_ns=clock.now())
+        self.trials: list[Trial] = []
+        self.runs: dict[str, list[MeasuredRun]] = {}
+        """By cell."""
+        self.cells: dict[str, CellResult] = {}
+        self.spent_s: dict[str, float] = {}
+        self.facts = EngineFacts(name=plan.engine)
+        self.files: tuple[FileHash, ...] = ()
+        self.skipped: list[Skipped] = []
+
+    def open(self, running: Server | None) -> None:
+        """Asks the server what it is, and learns how to count its tokens."""
+        self.session = open_session(self.plan, running, self.order.api_key, self.folder.id, self.order.served_model)
+        self.plan, self.facts = self.session.plan, self.session.facts
+        self.folder.save_plan(self.plan)
+        path = self.order.machine.models.get(self.plan.model) if running else None
+        self.files = hash_files(Path(path), HASH_LIMIT_BYTES) if path else ()
+        self.observer.say(f"Measuring {self.plan.served_model} on {self.facts.name} {self.facts.version or ''}".rstrip())
+
+    def measure(self) -> None:
+        """Everything there is to measure, between two looks at the idle machine."""
+        self.earlier = canaries.earlier(self.root, self.result("running"))
+        self._rest(BEFORE)
+        self._cells()
+        self._rest(AFTER)
+        result = self.result("complete")
+        if result.health and result.health.verdict != DEGRADED:  # else the next run would be held against a sick machine
+            canaries.add(self.root, result, self.instruments.canaries[0])
+
+    def _cells(self) -> None:
+        """Blocks of trials, each visiting every unfinished cell in a new seeded order, until the stopping rule has ended each cell."""
+        work = self.plan.workload
+        if work.profile.until_slo:
+            self._ramp()
+            return
+        unfinished = list(work.cells)
+        for block in count():
+            order = list(unfinished)
+            if work.profile.schedule is None:
+                random.Random(f"order/{work.seed}/{block}").shuffle(order)
+            for cell in order:
+                if self._trial(cell, block):
+                    unfinished.remove(cell)
+            if not unfinished:
+                return
+            if self.instruments.canary_due:
+                self.instruments.sing(self._canary, memory=False)
+
+    def _rest(self, when: str) -> None:
+        """The idle machine, and a canary."""
+        self.folder.add_idle(when, self.instruments.rest(when, self.plan.workload.profile.idle_seconds))
+        self.instruments.sing(self._canary, memory=True)
+        for cell in self.plan.workload.cells:
+            if cell.id in self.cells:
+                self._work_out(cell, self.cells[cell.id].stopped_by)
+
+    def _work_out(self, cell: Cell, stopped_by: str) -> None:
+        idle_w = self.instruments.idle_w
+        self.cells[cell.id] = metrics.of_runs(cell, self.runs[cell.id], stopped_by=stopped_by, idle_w=idle_w)
+
+    def _canary(self) -> list[Record]:
+        raw = self.folder.path / "canary.raw"
+        self._drive(self.session.canary(), raw, lambda progress: None)
+        records = drive.read_records(raw)
+        raw.unlink()
+        return records
+
+    def _ramp(self) -> None:
+        """Rate by rate, each with all its trials: whether a rate is measured depends on the one before."""
+        broken: dict[object, Cell] = {}
+        for cell in sorted(self.plan.workload.cells, key=lambda cell: cell.rate or 0.0):
+            if (below := broken.get(cell.ramp)) is not None:
+                self.skipped.append(Skipped(cell, f"the SLO was already broken at {below.load}"))
+                continue
+            for block in count():
+                if self._trial(cell, block):
+                    break
+            if not goodput.holds(self.cells[cell.id]):
+                broken[cell.ramp] = cell
+
+    def _trial(self, cell: Cell, block: int) -> str | None:
+        """One trial, stored before anything else happens. Gives the reason when the cell is done."""
+        index = len(self.trials)
+        job = self.session.job(cell, index, first=cell.id not in self.runs)
+        raw = self.folder.trial_path(index)
+        before = self.session.counters()
+        start = clock.now()
+        report = self._drive(job, raw, lambda progress: self._show(cell, progress, start))
+        end = clock.now()
+        records = drive.read_records(raw)
+        after = self.session.settled_counters(before, sum(record.error is None for record in records))
+        records = self.session.count(records, index)
+        trial = Trial(
+            index=index,
+            cell=cell.id,
+            block=block,
+            t_start_ns=start,
+            t_end_ns=end,
+            client=report,
+            counters_before=before,
+            counters_after=after,
+        )
+        self.instruments.sampler.wait_past(end)
+        self.folder.add_trial(trial, records, self.instruments.take())
+        self.trials.append(trial)  # only now: a result names no trial that is not stored
+        self.instruments.judge(trial)
+        run = trials.run_of(cell, trial, records, self.instruments.around)
+        runs = self.runs.setdefault(cell.id, [])
+        runs.append(run)
+        self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
+        reason = stopping.stop(self.plan.workload.profile, cell, runs, self.spent_s[cell.id])
+        self._work_out(cell, reason or "interrupted")
+        self.folder.save(self.result("running"))
+        self.session.check_alive()
+        return reason
+
+    def _drive(self, job: Job, raw: Path, on_progress: Callable[[Progress], None]) -> ClientReport:
+        if self.plan.driver_host is None:
+            return drive.drive(job, raw, on_progress, environment=self.order.environment, api_key=self.order.api_key)
+        return drive.drive_from(
+            self.plan.driver_host,
+            self.plan.driver_python,
+            job,
+            raw,
+            on_progress,
+            environment=self.order.environment,
+            api_key=self.order.api_key,
+        )
+
+    def _show(self, cell: Cell, progress: Progress, start: int) -> None:
+        work = self.plan.workload
+        self.observer.now(
+            Now(
+                trial=len(self.trials),
+                trials=len(work.cells) * work.profile.runs,
+                cell=cell.id,
+                done=progress.done,
+                total=progress.total,
+                tok_s=progress.done * cell.tg / clock.since(start) if progress.done and cell.one_length else None,
+                left_s=self._left_s(),
+            )
+        )
+
+    def _left_s(self) -> float:
+        """The plan's estimate at first; then each cell's mean trial times the trials it has at least to come."""
+        if not self.trials:
+            return self.plan.estimate.seconds
+        mean = sum(self.spent_s.values()) / len(self.trials)
+        left = 0.0
+        for cell in self.plan.workload.cells:
+            done = len(self.runs.get(cell.id, ()))
+            each = self.spent_s[cell.id] / done if done else mean
+            left += each * max(0, self.plan.workload.profile.runs - done)
+        return left
+
+    def result(self, state: str) -> Result:
+        """Everything known so far."""
+        launch = self.plan.launch
+        fake = speculation.synthetic_acceptance(launch.argv, launch.env) if launch else None
+        cells = tuple(self.cells[cell.id] for cell in self.plan.workload.cells if cell.id in self.cells)
+        return Result(
+            id=self.folder.id,
+            state=state,
+            harness_version=__version__,
+            recipe_name=self.plan.recipe_name,
+            recipe_sha256=self.plan.recipe_sha256,
+            model=self.plan.model,
+            model_files=self.files,
+            anchor=self.anchor,
+            finished=None if state == "running" else _wall(),
+            machine=self.order.machine,
+            engine=self.facts,
+            calibration=self.calibration,
+            sensors=self.instruments.sampler.report(),
+            idle=tuple(self.instruments.idle),
+            health=self.instruments.health(self.earlier, {}),
+            trials=tuple(self.trials),
+            cells=cells,
+            skipped=(*self.plan.workload.skipped, *self.skipped),
+            findings=(*((fake,) if fake else ()), *goodput.findings(cells)),
+            notes=self.plan.notes,
+        )
+
+
+def _wall() -> str:
+    return clock.utc_now().isoformat(timespec="milliseconds")

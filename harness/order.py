@@ -1,0 +1,67 @@
+"""What somebody wants measured, and who is told how it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from harness.recipe.resolve import GridOverrides, resolve
+from harness.schema.machine import Machine
+from harness.schema.plan import Plan
+from harness.schema.recipe import Recipe
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants measured, and where: everything a plan follows from."""
+
+    recipe: Recipe
+    machine: Machine
+    overrides: Mapping[str, str]
+    profile: str | None
+    grid: GridOverrides
+    seed: int
+    driver_cpus: tuple[int, ...] | None
+    """Cores for the load driver; None: as the plan sees fit."""
+    driver_host: str | None = None
+    """Where the load driver runs, by ssh; None: here."""
+    driver_python: str = "python3"
+    url: str | None
+    served_model: str | None
+    """With `url`: which of the models it serves."""
+    api_key: str | None
+    environment: Mapping[str, str]
+    """Of the caller: what engines inherit is chosen from it."""
+
+    def plan(self, **more: str) -> Plan:
+        return resolve(
+            self.recipe,
+            self.machine,
+            overrides={**self.overrides, **more},
+            profile=self.profile,
+            grid=self.grid,
+            seed=self.seed,
+            url=self.url,
+            driver_cpus=self.driver_cpus,
+            driver_host=self.driver_host,
+            driver_python=self.driver_python,
+        )
+
+
+class Now(msgspec.Struct, frozen=True, kw_only=True):
+    """A live reading, for display only."""
+
+    trial: int
+    trials: int
+    cell: str
+    done: int
+    total: int
+    tok_s: float | None
+    """Tokens of the requests that are done, per second so far; None before the first is."""
+    left_s: float
+
+
+class Observer(Protocol):
+    def say(self, text: str) -> None: ...
+    def now(self, now: Now) -> None: ...

@@ -1,0 +1,45 @@
+"""The first canary of earlier runs, beside the results: `results/.canaries/<recipe>-<key>.jsonl`, a line a run."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import StoreError
+from harness.schema.health import Canary
+from harness.schema.result import Result
+
+FOLDER = ".canaries"
+KEPT = 20
+"""The newest, which a new run is compared with."""
+
+
+def earlier(root: Path, result: Result) -> list[Canary]:
+    """Of the same recipe, model and engine on this machine; what cannot be read is none."""
+    try:
+        lines = _path(root, result).read_bytes().splitlines()
+        return [msgspec.json.decode(line, type=Canary) for line in lines[-KEPT:]]
+    except (OSError, msgspec.MsgspecError):
+        return []
+
+
+def add(root: Path, result: Result, canary: Canary) -> None:
+    """Raises `StoreError`."""
+    path = _path(root, result)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(msgspec.json.encode(canary) + b"\n")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}", "make the results folder writable") from None
+
+
+def _path(root: Path, result: Result) -> Path:
+    """Drivers, kernels and firmware are not in the key: that they make it slower is what one wants to know."""
+    machine, engine = result.machine, result.engine
+    gpus = [gpu.uuid or gpu.name for gpu in machine.gpus]
+    said = (result.recipe_sha256, result.model, engine.name, engine.version, machine.cpu_model, machine.cpu_count, gpus)
+    key = hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:12]
+    return root / FOLDER / f"{result.recipe_name}-{key}.jsonl"
