@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from harness import clock
 from harness.measure import health, power
 from harness.measure.latency import timing
-from harness.measure.trials import MARGIN_NS
 from harness.schema.health import Canary, Health, Reason
 from harness.schema.machine import Machine
 from harness.schema.request import Record
 from harness.schema.run import Trial
-from harness.schema.sensors import POWER_SCOPES, Idle, Sample
+from harness.schema.sensors import EDGE_NS, POWER_SCOPES, Idle, Sample
 from harness.sense import canary
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
@@ -70,7 +69,7 @@ class Instruments:
     def take(self) -> list[Sample]:
         """What was read since the last time. `around` then has that, and a little of before."""
         new = self.sampler.take()
-        since = new[0].t_ns - MARGIN_NS if new else 0
+        since = new[0].t_ns - EDGE_NS if new else 0
         self.around = sorted([s for s in self.around if s.t_ns >= since] + new, key=lambda sample: sample.t_ns)
         return new
 

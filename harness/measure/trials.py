@@ -15,12 +15,9 @@ from harness.measure.runs import CACHE_LIMIT, GAP_PERCENTS, Request, Run, cache_
 from harness.measure.windows import Window
 from harness.schema.request import Record
 from harness.schema.run import Trial
-from harness.schema.sensors import Idle, Sample
+from harness.schema.sensors import EDGE_NS, Idle, Sample
 from harness.schema.workload import Cell
-from harness.units import NS_PER_S
 
-MARGIN_NS = 3 * NS_PER_S
-"""Before and after a trial: longer than the slowest sensor takes from one reading to the next."""
 WORDS = ("phase", "token_source", "stamps", "error", "finish_reason")
 
 
@@ -63,7 +60,7 @@ def around(samples: Sequence[Sample], span: Trial | Idle) -> list[Sample]:
     def place(t_ns: int) -> int:
         return bisect_left(samples, t_ns, key=lambda sample: sample.t_ns)
 
-    first, end, last = (place(t) for t in (span.t_start_ns - MARGIN_NS, span.t_end_ns, span.t_end_ns + MARGIN_NS))
+    first, end, last = (place(t) for t in (span.t_start_ns - EDGE_NS, span.t_end_ns, span.t_end_ns + EDGE_NS))
     after: dict[tuple[str, str], Sample] = {}
     for sample in samples[end:last]:
         after.setdefault((sample.source, sample.name), sample)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.units import NS_PER_S
+
 GPU, SOC, SYSTEM, WALL = "gpu", "soc", "system", "wall"
 POWER_SCOPES = (GPU, SOC, SYSTEM, WALL)
 """What a watt covers, never mixed and never summed with each other: the GPU by its driver; the chip (on GB10 CPU and GPU; a CPU package
 on x86); the whole box at its DC input; the wall socket."""
 RAIL, HOST = "rail", "host"
 """Other scopes of a reading: one supply rail among several, and what is no watt."""
+
+
+EDGE_NS = 3 * NS_PER_S
+"""So much before and after a span of time its readings are looked for: its edges lie between two of them, and the slowest sensor is read
+once a second."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):

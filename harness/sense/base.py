@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from harness.schema.sensors import Absent
+from harness.schema.sensors import Absent, Sample
 
 Reading = tuple[str, str, float, str]
 """(scope, name, value, unit), as in `harness.schema.sensors.Sample`."""
@@ -22,9 +22,9 @@ class Source(Protocol):
     alone: bool
     """Whether it may block for long, as a request over the network does: then it gets a thread of its own."""
 
-    def read(self) -> Iterable[Reading]:
-        """What can be read now. A reading that cannot be had is left out, never 0; what had been there and is lost is added to
-        `absent` once."""
+    def read(self) -> Iterable[Reading | Sample]:
+        """What can be read now, or samples that somebody else took and stamped. A reading that cannot be had is left out, never 0; what
+        had been there and is lost is added to `absent` once."""
 
     @property
     def absent(self) -> tuple[Absent, ...]:

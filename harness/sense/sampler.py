@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from harness import clock
-from harness.schema.sensors import Sample, SensorReport, SourceReport
+from harness.schema.sensors import EDGE_NS, Sample, SensorReport, SourceReport
 from harness.sense.base import Source
 from harness.units import NS_PER_S, seconds
 
 GAP_NS = NS_PER_S
 """A reading that comes this much later than it was due leaves a gap."""
+END_S = 2.0
+SILENT = 3
+"""Reads that give nothing, after which a source is not waited for."""
 
 
 class Sampler:
@@ -25,8 +28,10 @@ class Sampler:
         self._samples: deque[Sample] = deque()  # its append and popleft are safe between threads
         self._stop = threading.Event()
         together = [track for track in self._tracks if not track.source.alone]
-        groups = [together, *([track] for track in self._tracks if track.source.alone)]
-        self._threads = [threading.Thread(target=self._run, args=(group,), name="sampler", daemon=True) for group in groups]
+        self._groups = [together, *([track] for track in self._tracks if track.source.alone)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(group,), name="sampler", daemon=True) for group in self._groups
+        ]
 
     def __enter__(self) -> Sampler:
         for thread in self._threads:
@@ -35,8 +40,11 @@ class Sampler:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
-        for thread in self._threads:
-            thread.join(timeout=2.0)  # one that hangs in a request ends with the process
+        for thread, tracks in zip(self._threads, self._groups, strict=True):
+            thread.join(timeout=END_S)
+            if not thread.is_alive():  # one that hangs in a request ends with the process
+                for track in tracks:
+                    track.source.close()
 
     def take(self) -> list[Sample]:
         """Samples read since the last call, in order."""
@@ -44,11 +52,13 @@ class Sampler:
         return sorted(taken, key=lambda sample: sample.t_ns)
 
     def wait_past(self, t_ns: int) -> None:
-        """Until every source has been read after this instant, or has shown that it hangs: a window's end lies between two readings."""
+        """Until every source has been read after this instant: a span's end lies between two readings. One that hangs is waited for no
+        longer than `EDGE_NS`, and what it says of that time later on is dropped: figures that are computed now must not depend on it."""
         for track in self._tracks:
-            limit_ns = t_ns + 2 * track.period_ns + GAP_NS
-            while track.read_ns <= t_ns and clock.now() < limit_ns:
+            while track.read_ns <= t_ns and track.silent < SILENT and clock.now() < t_ns + EDGE_NS:
                 clock.sleep(0.02)
+            if track.read_ns <= t_ns:
+                track.closed_ns = t_ns + EDGE_NS
 
     def latest(self) -> dict[tuple[str, str], Sample]:
         """The last sample by source and name, for display."""
@@ -71,7 +81,9 @@ class Sampler:
                 return
             for track in tracks:
                 if track.due_ns <= clock.now():
-                    self._samples.extend(track.read())
+                    samples = track.read()
+                    self._samples.extend(samples)
+                    track.note(samples)  # only now: who waits for a reading takes it next
 
 
 class _Track:
@@ -80,7 +92,7 @@ class _Track:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.period_ns = round(source.period_s * NS_PER_S)
-        self.due_ns = self.read_ns = 0
+        self.due_ns = self.read_ns = self.closed_ns = self.silent = 0
         self.latest: dict[tuple[str, str], Sample] = {}
         self._reads = self._gaps = self._longest_ns = self._cpu_ns = 0
 
@@ -95,11 +107,15 @@ class _Track:
         self._reads += 1
         behind = not self.due_ns or late > self.period_ns  # then the beat begins anew: missed reads are not made up for
         self.due_ns = (start if behind else self.due_ns) + self.period_ns
-        samples = [Sample(t_ns, self.source.name, *reading) for reading in readings]
-        self.latest |= {(sample.source, sample.name): sample for sample in samples}
+        samples = [one if isinstance(one, Sample) else Sample(t_ns, self.source.name, *one) for one in readings]
+        samples = [sample for sample in samples if sample.t_ns > self.closed_ns]
         self._cpu_ns += clock.thread_cpu() - cpu
-        self.read_ns = t_ns
         return samples
+
+    def note(self, samples: Sequence[Sample]) -> None:
+        self.latest |= {(sample.source, sample.name): sample for sample in samples}
+        self.silent = 0 if samples else self.silent + 1
+        self.read_ns = max((sample.t_ns for sample in samples), default=self.read_ns)
 
     def report(self) -> SourceReport:
         return SourceReport(
