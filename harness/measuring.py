@@ -8,10 +8,12 @@ from itertools import count
 from pathlib import Path
 
 from harness import __version__, clock
+from harness.engines import flags
 from harness.instruments import Instruments
 from harness.launch.server import Server
 from harness.load import drive
 from harness.measure import goodput, metrics, speculation, stopping, trials
+from harness.measure.given import Given
 from harness.measure.runs import Run as MeasuredRun
 from harness.order import Now, Observer, Order
 from harness.probe import hash_files
@@ -22,13 +24,16 @@ from harness.schema.request import Record
 from harness.schema.result import CellResult, Result
 from harness.schema.run import Anchor, ClientReport, EngineFacts, FileHash, Trial
 from harness.schema.sensors import AFTER, BEFORE
+from harness.schema.weights import Weights
 from harness.schema.workload import Cell, Skipped
 from harness.session import open_session
 from harness.store import calibrations, canaries
 from harness.store.folder import ResultFolder
 from harness.units import seconds
+from harness.weights import files, metadata
 
 HASH_LIMIT_BYTES = 20 * 2**30  # larger models are named by their Hugging Face blobs: hashing 70 GB costs minutes
+CACHE_FLAGS = ("--kv-cache-dtype", "--cache-type-k", "-ctk")
 
 
 class Run:
@@ -53,6 +58,7 @@ class Run:
         self.runs: dict[str, list[MeasuredRun]] = {}
         """By cell."""
         self.cells: dict[str, CellResult] = {}
+        self.weights: tuple[Weights | None, str] = (None, "no server was asked")
         self.spent_s: dict[str, float] = {}
         self.facts = EngineFacts(name=plan.engine)
         self.files: tuple[FileHash, ...] = ()
@@ -65,7 +71,18 @@ class Run:
         self.folder.save_plan(self.plan)
         path = self.order.machine.models.get(self.plan.model) if running else None
         self.files = hash_files(Path(path), HASH_LIMIT_BYTES) if path else ()
+        self.weights = self._weigh(path)
         self.observer.say(f"Measuring {self.plan.served_model} on {self.facts.name} {self.facts.version or ''}".rstrip())
+
+    def _weigh(self, path: str | None) -> tuple[Weights | None, str]:
+        """What the model's files say that decoding reads, or the recipe's metadata."""
+        recipe = self.order.recipe
+        launch = self.plan.launch
+        cache = flags.value(launch.argv, *CACHE_FLAGS) if launch else None
+        kv_dtype = None if cache in (None, "auto") else cache
+        if path:
+            return files.look(Path(path), kv_dtype)
+        return metadata.from_metadata(recipe.metadata, model=recipe.model, kv_dtype=kv_dtype)
 
     def measure(self) -> None:
         """Everything there is to measure, between two looks at the idle machine."""
@@ -105,8 +122,8 @@ class Run:
                 self._work_out(cell, self.cells[cell.id].stopped_by)
 
     def _work_out(self, cell: Cell, stopped_by: str) -> None:
-        idle_w = self.instruments.idle_w
-        self.cells[cell.id] = metrics.of_runs(cell, self.runs[cell.id], stopped_by=stopped_by, idle_w=idle_w)
+        given = Given.of(self.order.machine, self.weights, self.instruments.canaries, self.instruments.idle_w)
+        self.cells[cell.id] = metrics.of_runs(cell, self.runs[cell.id], stopped_by=stopped_by, given=given)
 
     def _canary(self) -> list[Record]:
         raw = self.folder.path / "canary.raw"
@@ -223,6 +240,8 @@ class Run:
             calibration=self.calibration,
             sensors=self.instruments.sampler.report(),
             idle=tuple(self.instruments.idle),
+            weights=self.weights[0],
+            weights_reason=self.weights[1],
             health=self.instruments.health(self.earlier, {}),
             trials=tuple(self.trials),
             cells=cells,

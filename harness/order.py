@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -31,6 +32,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     served_model: str | None
     """With `url`: which of the models it serves."""
     api_key: str | None
+    plugs: tuple[str, ...] = ()
+    """Addresses of power meters (`harness.sense.plug`)."""
+    plug_token: str | None = None
+    memory_floor_bytes: int | None = None
+    """Free memory below which the server is stopped; None: as the machine needs it, 0: never."""
+    drop_caches: bool = False
+    """Empty the page cache before the start."""
+    system_root: Path = Path("/")
+    """Where the machine's /proc and /sys lie."""
     environment: Mapping[str, str]
     """Of the caller: what engines inherit is chosen from it."""
 

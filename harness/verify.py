@@ -10,6 +10,7 @@ from pathlib import Path
 from harness import __version__
 from harness.errors import VerifyError
 from harness.measure import goodput, metrics, power, speculation
+from harness.measure.given import Given
 from harness.schema.result import CellResult
 from harness.store import folder
 from harness.store.folder import Stored
@@ -48,11 +49,11 @@ def _differences(stored: Stored) -> Iterator[str]:
     yield from (f"cell {missing} was measured but has no figures" for missing in sorted(measured - known))
     samples = sorted(stored.samples, key=lambda sample: sample.t_ns)
     idle_w = power.mean_w([power.idle_w(span, samples) for span in result.idle])
+    canaries = result.health.canaries if result.health else ()
+    given = Given.of(result.machine, (result.weights, result.weights_reason), canaries, idle_w)
     for cell in result.cells:
         trials = [trial for trial in result.trials if trial.cell == cell.cell.id]
-        again = metrics.cell_result(
-            cell.cell, trials, stored.records, stopped_by=cell.stopped_by, samples=samples, idle_w=idle_w
-        )
+        again = metrics.cell_result(cell.cell, trials, stored.records, stopped_by=cell.stopped_by, samples=samples, given=given)
         yield from _cell_differences(cell, again)
     faked = speculation.synthetic_acceptance(plan.launch.argv, plan.launch.env) if plan.launch else None
     if faked is not None and faked not in result.findings:

@@ -60,6 +60,27 @@ LoadHost = Annotated[
 LoadPython = Annotated[
     str | None, typer.Option("--load-python", metavar="PATH", help="With --load-host: a Python there that has the harness.")
 ]
+Plug = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plug", metavar="ADDRESS", help="A power meter at the wall, such as shelly://192.168.1.20: see docs/power.md."
+    ),
+]
+PlugToken = Annotated[
+    str | None,
+    typer.Option("--plug-token-env", metavar="NAME", help="The environment variable that holds Home Assistant's token."),
+]
+MemoryFloor = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-floor",
+        metavar="GIB",
+        help="Stop the server when less memory is free, or off.  [default: 8 on a GB10, else off]",
+    ),
+]
+DropCaches = Annotated[
+    bool, typer.Option("--drop-caches", help="Empty the page cache before the start; needs a sudo rule: see docs/gb10.md.")
+]
 Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, instead of starting one.")]
 Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -98,6 +119,10 @@ def bench(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
     ] = None,
+    plug: Plug = None,
+    plug_token_env: PlugToken = None,
+    memory_floor: MemoryFloor = None,
+    drop_caches: DropCaches = False,
     results_dir: Annotated[
         Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
     ] = None,
@@ -128,6 +153,10 @@ def bench(
         url=url,
         model=model,
         api_key_env=api_key_env,
+        plug=plug,
+        plug_token_env=plug_token_env,
+        memory_floor=memory_floor,
+        drop_caches=drop_caches,
     )
     if dry_run:
         _print_plan(order.plan(), json)

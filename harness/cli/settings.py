@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -29,6 +30,11 @@ def results_root() -> Path:
 def engines_home() -> Path:
     """Where `make engines` puts engines and models."""
     return Path(os.environ.get("HARNESS_ENGINES", ".engines")).absolute()
+
+
+def system_root() -> Path:
+    """Where /proc and /sys of the machine lie that is read: elsewhere in a container that was given the host's."""
+    return Path(os.environ.get("HARNESS_SYSTEM_ROOT", "/"))
 
 
 def recipe_folders() -> list[Path]:
@@ -73,6 +79,10 @@ def order(
     url: str | None = None,
     model: str | None = None,
     api_key_env: str | None = None,
+    plug: list[str] | None = None,
+    plug_token_env: str | None = None,
+    memory_floor: str | None = None,
+    drop_caches: bool = False,
 ) -> Order:
     from harness import bench
     from harness.order import Order
@@ -107,8 +117,13 @@ def order(
         driver_python=load_python or "python3",
         url=url,
         served_model=model,
-        api_key=_key(api_key_env),
+        api_key=_secret("--api-key-env", api_key_env),
         environment=dict(os.environ),
+        plugs=tuple(plug or ()),
+        plug_token=_secret("--plug-token-env", plug_token_env),
+        memory_floor_bytes=_floor(memory_floor),
+        drop_caches=drop_caches,
+        system_root=system_root(),
     )
 
 
@@ -176,10 +191,22 @@ def _pairs(words: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _key(variable: str | None) -> str | None:
+def _secret(option: str, variable: str | None) -> str | None:
     if variable is None:
         return None
     key = os.environ.get(variable)
     if not key:
-        raise UsageError(f"--api-key-env {variable}: that variable is not set", f"export {variable}=…, then run it again")
+        raise UsageError(f"{option} {variable}: that variable is not set", f"export {variable}=…, then run it again")
     return key
+
+
+def _floor(text: str | None) -> int | None:
+    if text is None or text == "off":
+        return None if text is None else 0
+    try:
+        floor = float(text)
+    except ValueError:
+        floor = -1.0
+    if not 0 < floor < math.inf:
+        raise UsageError(f"--memory-floor {text}: not a size in GiB", "write it like --memory-floor 8, or off")
+    return round(floor * 2**30)

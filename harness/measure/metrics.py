@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from harness.measure import checks, crosscheck, figures, power
+from harness.measure import checks, crosscheck, figures, power, roofline
+from harness.measure.given import NOTHING, Given
 from harness.measure.runs import Run
 from harness.measure.stats import Estimate
 from harness.measure.trials import runs_of
@@ -73,6 +74,10 @@ METRICS: dict[str, Metric] = {
     "acceptance_length_timings": Metric("tok/step", "Tokens per step by llama.cpp's account of each request.", HIGHER),
     "steps_s": Metric("step/s", "Verify steps per second: decode rate divided by acceptance length.", HIGHER),
     "tokens_per_event": Metric("tok/event", "Tokens per token-bearing event of the streams.", NEITHER),
+    "ceiling_tok_s": Metric("tok/s", "Decode of one stream if reading the specified memory were all there is to do.", NEITHER),
+    "bw_util": Metric("share", "Share of the memory's specified bandwidth that one stream's decode used.", HIGHER),
+    "ceiling_measured_tok_s": Metric("tok/s", "The same ceiling at the bandwidth that the canary measured.", NEITHER),
+    "bw_util_measured": Metric("share", "Share of the measured bandwidth that one stream's decode used.", HIGHER),
     "prompt_tokens": Metric("tok", "Mean prompt length by the server's count, chat template included.", NEITHER),
     "completion_tokens": Metric("tok", "Mean answer length.", NEITHER),
     "cached_share": Metric("share", "Measured prompt tokens that came from the prefix cache, by usage.", NEITHER),
@@ -97,18 +102,25 @@ def cell_result(
     *,
     stopped_by: str,
     samples: Sequence[Sample] = (),
-    idle_w: Mapping[str, float] | None = None,
+    given: Given = NOTHING,
 ) -> CellResult:
-    """Everything that is said of a cell, from its trials, their records (by trial index), the samples of the run in the order of time,
-    and what the idle machine draws."""
-    return of_runs(cell, runs_of(cell, trials, records_by_trial, samples), stopped_by=stopped_by, idle_w=idle_w)
+    """Everything that is said of a cell, from its trials, their records (by trial index), and the samples of the run in the order of
+    time."""
+    return of_runs(cell, runs_of(cell, trials, records_by_trial, samples), stopped_by=stopped_by, given=given)
 
 
-def of_runs(cell: Cell, runs: Sequence[Run], *, stopped_by: str, idle_w: Mapping[str, float] | None = None) -> CellResult:
+def of_runs(cell: Cell, runs: Sequence[Run], *, stopped_by: str, given: Given = NOTHING) -> CellResult:
     """The same, from runs that are worked out."""
-    findings = (*checks.findings(cell, runs), *crosscheck.findings(cell, runs), *power.findings(runs))
     measured = [request for run in runs for request in run.measured]
-    found = figures.estimates(cell, runs) | {name: (e, "runs") for name, e in power.estimates(runs, idle_w or {}).items()}
+    found = figures.estimates(cell, runs)
+    roof = roofline.estimates(cell, {name: estimate for name, (estimate, _) in found.items()}, given)
+    found |= {name: (estimate, "runs") for name, estimate in (power.estimates(runs, given.idle_w) | roof).items()}
+    findings = (
+        *checks.findings(cell, runs),
+        *crosscheck.findings(cell, runs),
+        *power.findings(runs),
+        *roofline.findings(roof["bw_util"]),
+    )
     reasons = Counter(request.excluded for request in measured if request.excluded is not None)
     return CellResult(
         cell=cell,

@@ -193,6 +193,7 @@ def _facts(result: Result, path: Path) -> Iterator[str]:
     hosts = sorted({trial.client.host for trial in result.trials} - {"local"})
     yield f"Client   {'ran on ' if hosts else ''}{', '.join(hosts)}{'; ' if hosts else ''}{_client(result.calibration)}"
     yield f"Power    {_power(result)}"
+    yield from _roofline(result)
     if result.health is not None:
         yield f"Health   {_health(result.health)}"
     yield f"Stored   {path} (nothing was uploaded)"
@@ -208,6 +209,18 @@ def _power(result: Result) -> str:
             idle = "" if idle_w is None else f", idle {idle_w:.1f} W"
             said.append(f"{scope} by {reading.source} ({reading.method}{idle})")
     return "; ".join(said) or "not measured: no sensor gave watts for a whole window (harness doctor says which there could be)"
+
+
+def _roofline(result: Result) -> Iterator[str]:
+    """Of the first cell that has it: the specified bandwidth, else the measured one."""
+    for suffix, what in (("", "specified"), ("_measured", "measured")):
+        for cell in result.cells:
+            used, ceiling = cell.figures.get(f"bw_util{suffix}"), cell.figures.get(f"ceiling{suffix}_tok_s")
+            if used is not None and ceiling is not None and used.value is not None and ceiling.value is not None:
+                yield (
+                    f"Roofline {shape(cell)}: {used.value:.0%} of the {what} memory bandwidth, which would allow {ceiling.value:.0f} tok/s"
+                )
+                return
 
 
 def _health(health: Health) -> str:

@@ -9,6 +9,7 @@ from harness.schema.health import Health
 from harness.schema.machine import Machine
 from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
 from harness.schema.sensors import Idle, SensorReport
+from harness.schema.weights import Weights
 from harness.schema.workload import Cell, Skipped
 
 RESULT_VERSION = 1
@@ -94,6 +95,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     idle: tuple[Idle, ...] = ()
     """When nothing was asked of the server: `samples.parquet` has what the machine drew then. None without a power sensor."""
     health: Health | None = None
+    weights: Weights | None = None
+    """What decoding reads of the model; None: `weights_reason`."""
+    weights_reason: str = ""
     trials: tuple[Trial, ...] = ()
     cells: tuple[CellResult, ...] = ()
     skipped: tuple[Skipped, ...] = ()

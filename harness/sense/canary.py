@@ -28,8 +28,8 @@ def memory_bandwidth(seconds: float = 0.5, size_bytes: int = SIZE_BYTES, threads
 
     Each thread (one per usable core, or `threads`) looks for the largest of the 32-bit numbers in arrays of its own, block by block,
     over and over, so cores of unequal speed all count. Bytes are those of the blocks read, each once; nothing is written. This
-    reduction is the one of numpy's that reaches what a plain C loop reads with vector instructions; sums and floats are slower
-    than the memory.
+    reduction reads as fast as a C loop of vector instructions does; a sum of floats reaches half of that, being slower than the
+    memory.
     """
     count = threads or len(psutil.Process().cpu_affinity() or [0])
     size = min(size_bytes, psutil.virtual_memory().available // SHARE)

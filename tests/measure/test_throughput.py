@@ -8,6 +8,7 @@ import pytest
 from harness.measure import throughput
 from harness.measure.runs import Run
 from harness.measure.trials import runs_of
+from harness.measure.windows import Window
 from harness.schema.request import CONTENT, Record
 from tests.measure.streams import MS, NO_HITS, cell, even, failed, stream, trial
 
@@ -31,9 +32,9 @@ def staggered(slots: int, each: int, *, warmup: int = 1) -> list[Record]:
 def test_steady_rate_of_staggered_slots() -> None:
     """Four slots of 50 tok/s each. The full run also has its emptying end: 12 answers in 600 ms."""
     found = run(staggered(4, 3), 4)
-    assert throughput.steady_windows(found, 4) == [throughput.Window(160 * MS, 640 * MS)]
+    assert throughput.steady_windows(found, 4) == [Window(160 * MS, 640 * MS)]
     assert throughput.steady_tok_s(found, 4) == 200.0
-    assert throughput.full_windows(found) == [throughput.Window(160 * MS, 760 * MS)]
+    assert throughput.full_windows(found) == [Window(160 * MS, 760 * MS)]
     assert throughput.full_tok_s(found) == pytest.approx(96 / 0.6)
     assert throughput.requests_s(found) == pytest.approx(20.0)
     # in flight: four until 640 ms, then three, two, one for 40 ms each
@@ -77,7 +78,7 @@ def test_never_full() -> None:
 def test_priming_is_no_load() -> None:
     prime = even(0, ttft=500, phase="prime", index=9)
     found = run([prime, *[even(700 + k * 170, index=k) for k in range(3)]], 1)
-    assert throughput.steady_windows(found, 1) == [throughput.Window(700 * MS, 1210 * MS)]
+    assert throughput.steady_windows(found, 1) == [Window(700 * MS, 1210 * MS)]
 
 
 def test_time_between_rounds_is_not_counted() -> None:
