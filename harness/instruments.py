@@ -66,6 +66,13 @@ class Instruments:
         """What the idle machine draws, by scope; nothing where no idle span knows it."""
         return power.mean_w(self._drawn)
 
+    @property
+    def temperature_c(self) -> float | None:
+        """Of the hottest GPU, else of the chip; None: nothing reads it."""
+        heat = {sample.name: sample.value for sample in self.sampler.latest().values() if sample.name.endswith(".temperature")}
+        gpus = [value for name, value in heat.items() if name.startswith("gpu")]
+        return max(gpus, default=heat.get("soc.temperature"))
+
     def take(self) -> list[Sample]:
         """What was read since the last time. `around` then has that, and a little of before."""
         new = self.sampler.take()

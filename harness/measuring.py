@@ -17,11 +17,12 @@ from harness.measure.given import Given
 from harness.measure.runs import Run as MeasuredRun
 from harness.order import Now, Observer, Order
 from harness.probe import hash_files
+from harness.report import text
 from harness.schema.health import DEGRADED, Canary
 from harness.schema.job import Job, Progress
 from harness.schema.plan import Plan
 from harness.schema.request import Record
-from harness.schema.result import CellResult, Result
+from harness.schema.result import CellResult, Finding, Result
 from harness.schema.run import Anchor, ClientReport, EngineFacts, FileHash, Trial
 from harness.schema.sensors import AFTER, BEFORE
 from harness.schema.weights import Weights
@@ -33,6 +34,8 @@ from harness.units import seconds
 from harness.weights import files, metadata
 
 HASH_LIMIT_BYTES = 20 * 2**30  # larger models are named by their Hugging Face blobs: hashing 70 GB costs minutes
+SOAK_TRIAL = -1000
+"""Prompts of load that is not measured are those of trials from here downwards."""
 CACHE_FLAGS = ("--kv-cache-dtype", "--cache-type-k", "-ctk")
 
 
@@ -63,6 +66,8 @@ class Run:
         self.facts = EngineFacts(name=plan.engine)
         self.files: tuple[FileHash, ...] = ()
         self.skipped: list[Skipped] = []
+        self.findings: dict[str, Finding] = {}
+        """About the run as a whole, by code."""
 
     def open(self, running: Server | None) -> None:
         """Asks the server what it is, and learns how to count its tokens."""
@@ -88,6 +93,7 @@ class Run:
         """Everything there is to measure, between two looks at the idle machine."""
         self.earlier = canaries.earlier(self.root, self.result("running"))
         self._rest(BEFORE)
+        self._soak()
         self._cells()
         self._rest(AFTER)
         result = self.result("complete")
@@ -121,6 +127,45 @@ class Run:
             if cell.id in self.cells:
                 self._work_out(cell, self.cells[cell.id].stopped_by)
 
+    def _soak(self) -> None:
+        """Load that is not measured."""
+        wanted, start = self.plan.workload.profile.soak_seconds, clock.now()
+        if wanted:
+            self.observer.say(f"Soaking the machine with load for {text.duration(wanted)}")
+        for number in count():
+            if clock.since(start) >= wanted:
+                return
+            raw = self.folder.path / "soak.raw"
+            self._drive(
+                self.session.job(self.plan.workload.cells[0], SOAK_TRIAL - number, first=False), raw, lambda progress: None
+            )
+            raw.unlink()
+            self.session.check_alive()
+
+    def _cool(self) -> None:
+        """Waits for a trial's start temperature."""
+        profile, start = self.plan.workload.profile, clock.now()
+        heat = self.instruments.temperature_c
+        if profile.cool_to_c is None:
+            return
+        if heat is None:
+            self._find("no_temperature", f"no sensor reads a temperature: trials did not wait for {profile.cool_to_c:.0f} °C")
+            return
+        if heat <= profile.cool_to_c:
+            return
+        self.observer.say(f"Cooling down from {heat:.0f} to {profile.cool_to_c:.0f} °C")
+        while heat > profile.cool_to_c and clock.since(start) < profile.cool_limit_s:
+            clock.sleep(0.5)
+            heat = self.instruments.temperature_c or heat
+        if heat > profile.cool_to_c:
+            limit = text.duration(profile.cool_limit_s)
+            self._find(
+                "not_cool", f"trials began hotter than {profile.cool_to_c:.0f} °C: after {limit} it was still {heat:.0f} °C"
+            )
+
+    def _find(self, code: str, text: str) -> None:
+        self.findings.setdefault(code, Finding(code=code, severity="warning", text=text))
+
     def _work_out(self, cell: Cell, stopped_by: str) -> None:
         given = Given.of(self.order.machine, self.weights, self.instruments.canaries, self.instruments.idle_w)
         self.cells[cell.id] = metrics.of_runs(cell, self.runs[cell.id], stopped_by=stopped_by, given=given)
@@ -147,6 +192,7 @@ class Run:
 
     def _trial(self, cell: Cell, block: int) -> str | None:
         """One trial, stored before anything else happens. Gives the reason when the cell is done."""
+        self._cool()
         index = len(self.trials)
         job = self.session.job(cell, index, first=cell.id not in self.runs)
         raw = self.folder.trial_path(index)
@@ -246,7 +292,7 @@ class Run:
             trials=tuple(self.trials),
             cells=cells,
             skipped=(*self.plan.workload.skipped, *self.skipped),
-            findings=(*((fake,) if fake else ()), *goodput.findings(cells)),
+            findings=(*((fake,) if fake else ()), *self.findings.values(), *goodput.findings(cells)),
             notes=self.plan.notes,
         )
 

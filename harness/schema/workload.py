@@ -82,6 +82,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """No new trial of a cell starts after this many seconds of measuring it."""
     idle_seconds: float = 10.0
     """How long the idle machine is read before the first trial and after the last; not at all where nothing reads its power."""
+    cool_to_c: float | None = None
+    """Each trial begins when the machine is no hotter than this, or `cool_limit_s` has passed."""
+    cool_limit_s: float = 600.0
+    soak_seconds: float = 0.0
+    """The first cell's load for so long before anything is measured, so that the machine is as hot as it gets."""
     schedule: tuple[tuple[int, int], ...] | None = None
     """(depth, concurrency) in a fixed order, instead of a seeded shuffle."""
     rate: tuple[float, ...] = ()

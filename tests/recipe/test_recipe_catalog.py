@@ -63,7 +63,17 @@ def test_the_list_has_each_name_once(folders: list[Path]) -> None:
 
 def test_built_in_profiles() -> None:
     profiles = catalog.profiles()
-    closed = {"quick", "standard", "publish", "tg128", "spark-arena-v1", "spark-arena-v2", "architecture"}
+    closed = {
+        "quick",
+        "standard",
+        "publish",
+        "tg128",
+        "tg128-cool",
+        "tg128-soaked",
+        "spark-arena-v1",
+        "spark-arena-v2",
+        "architecture",
+    }
     assert set(profiles) == closed | {"agentic", "mixed", "ramp", "trace"}
     assert {name for name, profile in profiles.items() if not profile.rate and profile.arrivals != "trace"} == closed
     assert (profiles["quick"].percentile, profiles["standard"].percentile, profiles["publish"].percentile) == (50, 90, 99)
