@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from harness.engines import ENGINES
-from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, RecipeError
-from harness.hosts.local import LocalHost
+from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
+from harness.hosts.local import LocalHost, is_this_machine
 from harness.instruments import Instruments
-from harness.launch import preflight, server
+from harness.launch import oom, preflight, server
+from harness.launch.memory import RETURN_LIMIT_S, drop_caches, memory_back
 from harness.launch.server import Server
+from harness.launch.watchdog import default_floor
 from harness.measuring import Run
 from harness.order import Observer, Order
 from harness.recipe import load
@@ -19,9 +22,9 @@ from harness.report import text
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
 from harness.schema.result import Result
-from harness.sense.cpu import Cpu
-from harness.sense.memory import Memory
+from harness.sense import memory
 from harness.sense.sampler import Sampler
+from harness.sense.sources import open_sources
 from harness.store.folder import ResultFolder
 
 
@@ -31,6 +34,8 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     Raises `MachineError`, `EngineError`, `StoreError`; cells that are not valid are in the result, see `exit_code`.
     """
     plan = _ready_plan(order, observer)
+    here = plan.launch is not None or is_this_machine(plan.host)
+    sources = open_sources(order.system_root, order.plugs, order.plug_token, here=here)
     folder = ResultFolder.create(root, plan.recipe_name, order.recipe.text, plan)
     observer.say(f"Results: {folder.path}")
     work = plan.workload
@@ -38,11 +43,13 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
         f"Profile {work.profile_name}: {len(work.cells)} cells, at least {work.profile.runs} runs of each, "
         f"about {text.duration(plan.estimate.seconds)} in all"
     )
-    instruments = Instruments(Sampler((Memory(), Cpu())), order.machine)
+    instruments = Instruments(Sampler(sources), order.machine, here=here)
     run = Run(order, plan, folder, observer, instruments, root)
     try:
         with ExitStack() as stack:
             stack.enter_context(instruments.sampler)
+            if plan.launch:
+                instruments.look_before()
             running = stack.enter_context(_server(order, plan, folder.logs / "engine.log", observer)) if plan.launch else None
             try:
                 run.open(running)
@@ -51,13 +58,17 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
                 if running:
                     running.check()  # that it has died, and why, says more than that it does not answer
                 raise
+            if running:
+                running.check()
             folder.finish(run.result("complete"))
     except (KeyboardInterrupt, SystemExit):
         if not folder.finished:
             folder.finish(run.result("interrupted"))
             observer.say(f"Interrupted: {len(run.trials)} finished trials are kept in {folder.path}")
         raise
-    except HarnessError:
+    except HarnessError as error:
+        if isinstance(error, MemoryGuard):
+            instruments.note("memory_floor", error.message)
         if not folder.finished:
             folder.finish(run.result("failed"))
         raise
@@ -103,16 +114,41 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     return plan
 
 
-def _server(order: Order, plan: Plan, log: Path, observer: Observer) -> AbstractContextManager[Server]:
+@contextmanager
+def _server(order: Order, plan: Plan, log: Path, observer: Observer) -> Iterator[Server]:
     assert plan.launch is not None
+    host = LocalHost()
+    oom.make_poor_victim()
+    if order.drop_caches:
+        drop_caches(host)
+        observer.say("The page cache was emptied")
     observer.say(f"Starting {plan.engine} with {plan.model} (log: {log})")
-    return server.serve(
+    available = partial(memory.free_bytes, order.system_root)
+    before = available()
+    with server.serve(
         plan.launch,
         ENGINES[plan.engine],
         url=plan.url,
         served_model=plan.served_model,
-        host=LocalHost(),
+        host=host,
         log_path=log,
         on_step=lambda step, seconds: observer.say(f"  {step.replace('_', ' ')} after {seconds:.1f} s"),
         environment=order.environment,
-    )
+        floor=(floor, available) if (floor := _floor(order)) else None,
+    ) as running:
+        yield running
+    if before is None or default_floor(order.machine) is None:
+        return
+    observer.say("Waiting for the memory to come back")
+    back = memory_back(before, available)
+    if back.took_s is None and back.missing_bytes is not None:
+        observer.say(
+            f"{back.missing_bytes / 2**30:.1f} GiB of memory did not come back within {RETURN_LIMIT_S:.0f} s: a failed CUDA process can "
+            "hold it until a reboot"
+        )
+
+
+def _floor(order: Order) -> int:
+    """Free bytes below which the server is stopped; 0: never."""
+    asked = order.memory_floor_bytes
+    return (default_floor(order.machine) or 0) if asked is None else asked

@@ -7,7 +7,8 @@
     ├── EngineError              5  the engine died, never became ready, or answers wrongly
     ├── InvalidResult            6  the run ended, but at least one cell is not valid
     ├── StoreError               7  results cannot be written or read
-    └── VerifyError              8  a stored result does not agree with its own raw data
+    ├── VerifyError              8  a stored result does not agree with its own raw data
+    └── MemoryGuard              9  the server was stopped to protect the machine
     (Ctrl-C ends with 130, SIGTERM with 143, a closed terminal with 129)
 
 An error is two lines: what is wrong and where, and the next step. `harness/cli` prints them; nobody below it prints.
@@ -56,6 +57,10 @@ class StoreError(HarnessError):
 
 class VerifyError(HarnessError):
     exit_code = 8
+
+
+class MemoryGuard(HarnessError):
+    exit_code = 9
 
 
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import psutil
 
 from harness import clock
 from harness.measure import health, power
@@ -22,17 +24,17 @@ CANARY_EVERY_NS = 60 * NS_PER_S
 class Instruments:
     """Of one run. `sampler` runs already."""
 
-    def __init__(self, sampler: Sampler, machine: Machine) -> None:
-        self.sampler, self.machine = sampler, machine
+    def __init__(self, sampler: Sampler, machine: Machine, *, here: bool) -> None:
+        """`here`: the server runs on this machine."""
+        self.sampler, self.machine, self.here = sampler, machine, here
         self.idle: list[Idle] = []
         self.canaries: list[Canary] = []
-        self.foreign: dict[int, str] = {}
-        """Processes on the GPU that are none of the server's, by number."""
+        self._before: set[int] = set()
         self._drawn: list[dict[str, float]] = []
         self._reasons: list[Reason] = []
         self.around: list[Sample] = []
         """The newest samples, in the order of time."""
-        self._unseen: tuple[str, ...] | None = None
+        self._unseen: tuple[str, ...] | None = None if here else ("the machine that the server runs on",)
 
     def watts(self) -> dict[str, float]:
         """Now, by scope; of a scope that several sources read, the first one's."""
@@ -43,10 +45,10 @@ class Instruments:
                 of_scope[sample.source] = of_scope.get(sample.source, 0.0) + sample.value
         return {scope: next(iter(found[scope].values())) for scope in POWER_SCOPES if scope in found}
 
-    def processes(self) -> set[int]:
-        """On the GPUs, now."""
-        names = [sample.name.partition(".process_")[2] for sample in self.sampler.latest().values()]
-        return {int(name) for name in names if name}
+    def look_before(self) -> None:
+        """Before our server starts: what computes on the GPU now is somebody else's."""
+        self.sampler.wait_past(clock.now())
+        self._before = _processes(self.sampler.latest().values())
 
     def rest(self, when: str, seconds: float) -> list[Sample]:
         """Reads the idle machine, where anything reads its power, and gives all samples up to now."""
@@ -80,11 +82,17 @@ class Instruments:
         self.around = sorted([s for s in self.around if s.t_ns >= since] + new, key=lambda sample: sample.t_ns)
         return new
 
-    def judge(self, trial: Trial) -> None:
-        """What the readings of this trial say against the machine."""
+    def note(self, code: str, text: str) -> None:
+        """A reason that no reading shows."""
+        self._reasons.append(Reason(code=code, text=text))
+
+    def judge(self, trial: Trial, ours: set[int] | None) -> None:
+        """What the readings of this trial say against the machine. `ours`: the server's processes; None: not known."""
         if self._unseen is None:
             self._unseen = health.unseen(self.machine, self.around)
-        self._reasons += health.of_trial(trial, self.around, self.machine, self.foreign)
+        seen = _processes(self.around)
+        foreign = seen & self._before if ours is None else seen - ours
+        self._reasons += health.of_trial(trial, self.around, self.machine, {pid: _name(pid) for pid in foreign})
 
     def sing(self, ask: Callable[[], Sequence[Record]], *, memory: bool) -> None:
         """A canary: `ask` sends its request. With `memory` its speed is measured too."""
@@ -105,3 +113,16 @@ class Instruments:
         said = [Reason(code=code, text=text) for code, text in kernel.items()]
         reasons = [*self._reasons, *health.of_canaries(self.canaries, earlier), *said]
         return health.verdict(reasons, self._unseen or (), self.canaries, len(earlier))
+
+
+def _processes(samples: Iterable[Sample]) -> set[int]:
+    """On the GPUs."""
+    names = {sample.name.partition(".process_")[2] for sample in samples}
+    return {int(name) for name in names if name}
+
+
+def _name(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:  # it has ended, or is in another container
+        return "a process"

@@ -71,6 +71,7 @@ class Run:
 
     def open(self, running: Server | None) -> None:
         """Asks the server what it is, and learns how to count its tokens."""
+        self.running = running
         self.session = open_session(self.plan, running, self.order.api_key, self.folder.id, self.order.served_model)
         self.plan, self.facts = self.session.plan, self.session.facts
         self.folder.save_plan(self.plan)
@@ -122,7 +123,7 @@ class Run:
     def _rest(self, when: str) -> None:
         """The idle machine, and a canary."""
         self.folder.add_idle(when, self.instruments.rest(when, self.plan.workload.profile.idle_seconds))
-        self.instruments.sing(self._canary, memory=True)
+        self.instruments.sing(self._canary, memory=self.instruments.here)
         for cell in self.plan.workload.cells:
             if cell.id in self.cells:
                 self._work_out(cell, self.cells[cell.id].stopped_by)
@@ -216,7 +217,7 @@ class Run:
         self.instruments.sampler.wait_past(end)
         self.folder.add_trial(trial, records, self.instruments.take())
         self.trials.append(trial)  # only now: a result names no trial that is not stored
-        self.instruments.judge(trial)
+        self.instruments.judge(trial, self.running.processes() if self.running else None)
         run = trials.run_of(cell, trial, records, self.instruments.around)
         runs = self.runs.setdefault(cell.id, [])
         runs.append(run)
@@ -241,6 +242,7 @@ class Run:
         )
 
     def _show(self, cell: Cell, progress: Progress, start: int) -> None:
+        self.session.check_alive()  # an open loop would go on against a dead server to the end of its schedule
         work = self.plan.workload
         self.observer.now(
             Now(
@@ -251,6 +253,7 @@ class Run:
                 total=progress.total,
                 tok_s=progress.done * cell.tg / clock.since(start) if progress.done and cell.one_length else None,
                 left_s=self._left_s(),
+                watts=self.instruments.watts(),
             )
         )
 

@@ -70,6 +70,8 @@ class Now(msgspec.Struct, frozen=True, kw_only=True):
     tok_s: float | None
     """Tokens of the requests that are done, per second so far; None before the first is."""
     left_s: float
+    watts: Mapping[str, float] = {}
+    """By scope."""
 
 
 class Observer(Protocol):

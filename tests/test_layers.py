@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "harness"
 
-BASE = {"units", "errors", "clock", "http", "secret", "__init__"}
+BASE = {"units", "errors", "clock", "comm", "http", "secret", "__init__"}
 STAGES = {"recipe", "launch", "hosts", "engines", "load", "sense", "probe", "weights", "measure", "store", "report"}
 CONDUCTOR = {"bench", "calibrate", "instruments", "measuring", "order", "session", "verify"}
 ALSO = {  # besides its own folder, the schema and the base

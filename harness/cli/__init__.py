@@ -9,8 +9,10 @@ import sys
 def main() -> None:
     """Entry point of `harness`. Exit codes: `harness/errors.py`."""
     from harness.cli.app import app
+    from harness.comm import HARNESS, name_process
     from harness.errors import HarnessError
 
+    name_process(HARNESS)
     try:
         app()
     except HarnessError as error:

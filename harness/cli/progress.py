@@ -57,6 +57,7 @@ def live_line(now: Now) -> str:
     parts = [f"trial {now.trial + 1} of at least {now.trials}", now.cell, f"{now.done}/{now.total} requests"]
     if now.tok_s is not None:
         parts.append(f"{now.tok_s:.0f} tok/s")
+    parts += [f"{scope} {watts:.0f} W" for scope, watts in now.watts.items()]
     return " · ".join([*parts, f"about {text.duration(now.left_s)} left"])
 
 

@@ -87,6 +87,7 @@ def order(
     from harness import bench
     from harness.order import Order
     from harness.recipe.resolve import GridOverrides
+    from harness.sense.plug import address as addresses
 
     if url is None:
         for option, given in (("--model", model), ("--api-key-env", api_key_env)):
@@ -104,6 +105,8 @@ def order(
         runs=runs,
         requests=requests,
     )
+    for address in plug or ():
+        addresses.parse(address)
     chosen = bench.recipe_for_url(url) if url and name is None else recipe(name or DEFAULT_RECIPE)
     return Order(
         recipe=chosen,

@@ -141,6 +141,16 @@ def free_port(address: str = "127.0.0.1") -> int:
     return port
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether a name or an address leads here."""
+    try:
+        found = {str(sockaddr[0]).partition("%")[0] for *_, sockaddr in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    ours = {address.address.partition("%")[0] for addresses in psutil.net_if_addrs().values() for address in addresses}
+    return bool(found) and found <= ours
+
+
 class _Stat:
     """The parts of /proc/PID/stat that matter here (proc(5)): the name may hold blanks and brackets, so it is cut out first."""
 

@@ -45,6 +45,8 @@ class Family:
             for process in self.living():
                 self._host.signal(process, signal.SIGKILL)
 
+        for process in list(self._seen.values()):  # at once: looking for more takes a while when memory is short
+            self._host.signal(process, signal.SIGKILL)
         strike()
         self._until_gone(KILL_LIMIT_S, strike)
         if self.root:

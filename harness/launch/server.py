@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,9 +14,10 @@ from harness.engines.base import Engine
 from harness.errors import EngineError, MachineError
 from harness.hosts.base import Host, Process
 from harness.hosts.local import LocalHost, free_port
-from harness.launch import logs, ready
+from harness.launch import logs, oom, ready
 from harness.launch.environment import MARK, for_child
 from harness.launch.processes import Family
+from harness.launch.watchdog import Available, Watchdog, kill_at_once
 from harness.schema.plan import Launch
 
 __all__ = ["Server", "died", "free_port", "owner_of", "port_free", "serve"]
@@ -30,7 +31,17 @@ LAST_LINES = 1000
 class Server:
     """A server that runs and has answered."""
 
-    def __init__(self, engine: Engine, url: str, host: Host, family: Family, process: Process, log_path: Path) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        url: str,
+        host: Host,
+        family: Family,
+        process: Process,
+        log_path: Path,
+        watch: Watchdog | None = None,
+        in_docker: bool = False,
+    ) -> None:
         self.url = url
         self.pid = process.pid
         self.log_path = log_path
@@ -40,14 +51,22 @@ class Server:
         self._host = host
         self._family = family
         self._process = process
+        self._watch = watch
+        self._in_docker = in_docker
 
     def check(self) -> None:
         """Raises `EngineError` when the server's process has ended: its exit code, the first error of its log and what it
-        means."""
+        means; `MemoryGuard` when it was we who ended it."""
+        if self._watch:
+            self._watch.check()
         self._family.look()
         code = self._host.exit_code(self._process)
         if code is not None:
             raise died(self._engine, code, self.log_path)
+
+    def processes(self) -> set[int] | None:
+        """Numbers of everything it runs; None in a container, whose processes are Docker's children."""
+        return None if self._in_docker else {process.pid for process in self._family.living()}
 
     def wait(self) -> None:
         """Blocks while the server runs; it never returns, since a server that ends by itself is an `EngineError`."""
@@ -66,26 +85,32 @@ def serve(
     log_path: Path,
     on_step: Callable[[str, float], None],
     environment: Mapping[str, str],
+    floor: tuple[int, Available] | None = None,
 ) -> Iterator[Server]:
     """Runs the server for as long as the `with` block does.
 
     `environment` is the harness's own, of which `launch.environment` hands down an allowed part. `on_step` gets each step's
-    name and the seconds since launch when it is reached. Raises `MachineError` when the port is taken or the program is
-    missing, `EngineError` when the server dies, is not ready in time, or cannot be ended; when the block has raised already,
-    that problem is a note on it.
+    name and the seconds since launch when it is reached. `floor`: bytes of memory, and who tells how many are free.
+
+    Raises `MachineError` when the port is taken or the program is missing, `MemoryGuard` when less memory than the floor is free,
+    `EngineError` when the server dies, is not ready in time, or cannot be ended; when the block has raised already, that problem is a
+    note on it.
     """
     place = urlsplit(url)
     address, port = place.hostname or "127.0.0.1", place.port or 80
     _require_port(host, address, port)
     run = uuid.uuid4().hex
     family = Family(host, f"{MARK}={run}")
+    watch = Watchdog(*floor, lambda: kill_at_once(launch, host, family)) if floor else None
     try:
-        _make_mounts(launch, host)
-        env = for_child(environment, launch.env, launch.argv[0], run)
-        process = family.root = host.spawn(launch.argv, env=env, cwd=launch.cwd, log=str(log_path))
-        server = Server(engine, url, host, family, process, log_path)
-        server.start_s |= ready.wait(url, engine, served_model, log_path, launch.ready_timeout_s, server.check, on_step)
-        yield server
+        with watch or nullcontext():
+            _make_mounts(launch, host)
+            env = for_child(environment, launch.env, launch.argv[0], run)
+            process = family.root = host.spawn(launch.argv, env=env, cwd=launch.cwd, log=str(log_path))
+            oom.make_likely_victim(host, [process])
+            server = Server(engine, url, host, family, process, log_path, watch, launch.executor == "docker")
+            server.start_s |= ready.wait(url, engine, served_model, log_path, launch.ready_timeout_s, server.check, on_step)
+            yield server
     except BaseException as error:
         for problem in _stop(launch, host, family, address, port):
             error.add_note(problem)

@@ -20,6 +20,7 @@ from typing import BinaryIO
 import msgspec
 
 from harness import clock
+from harness.comm import DRIVER, name_process
 from harness.load import driver, far
 from harness.schema.job import Job
 
@@ -61,6 +62,7 @@ def _far() -> None:
 
 
 if __name__ == "__main__":
+    name_process(DRIVER)
     if sys.argv[1:] == ["-"]:
         _far()
     else:

@@ -38,22 +38,31 @@ HISTORY = 3
 
 
 class Readings:
-    """The samples of one trial, by name."""
+    """The samples of one trial, by name. `samples` are in the order of time."""
 
     def __init__(self, samples: Iterable[Sample], start_ns: int, end_ns: int) -> None:
-        self.seconds = seconds(end_ns - start_ns)
         self._of: dict[str, list[Sample]] = {}
+        self._before: dict[str, Sample] = {}
+        self._after: dict[str, Sample] = {}
         for sample in samples:
-            if start_ns <= sample.t_ns <= end_ns:
+            if sample.t_ns < start_ns:
+                self._before[sample.name] = sample
+            elif sample.t_ns <= end_ns:
                 self._of.setdefault(sample.name, []).append(sample)
+            else:
+                self._after.setdefault(sample.name, sample)
 
     def values(self, name: str) -> np.ndarray:
         return np.array([sample.value for sample in self._of.get(name, ())], dtype=float)
 
-    def grew(self, name: str) -> float | None:
-        """How far a counter moved."""
-        values = self.values(name)
-        return float(values[-1] - values[0]) if len(values) > 1 else None
+    def grew(self, name: str) -> tuple[float, float] | None:
+        """How far a counter moved, and in how many seconds: from the last reading before the trial to the first one after it, since a
+        short trial may have none within."""
+        ends = [self._before.get(name), *self._of.get(name, ()), self._after.get(name)]
+        known = [sample for sample in ends if sample is not None]
+        if len(known) < 2:
+            return None
+        return known[-1].value - known[0].value, seconds(known[-1].t_ns - known[0].t_ns)
 
     def at_load(self, gpu: str, quantity: str) -> np.ndarray:
         """Its values where the GPU was busy: each reading has the utilization that was read with it."""
@@ -65,7 +74,8 @@ class Readings:
 
     def processes(self, gpu: str) -> set[int]:
         prefix = f"{gpu}.process_"
-        return {int(name.removeprefix(prefix)) for name in self._of if name.startswith(prefix)}
+        there = self._of.keys() | (self._before.keys() & self._after.keys())
+        return {int(name.removeprefix(prefix)) for name in there if name.startswith(prefix)}
 
 
 def of_trial(trial: Trial, samples: Sequence[Sample], machine: Machine, foreign: Mapping[int, str]) -> list[Reason]:
@@ -149,11 +159,12 @@ def _of_clocks(readings: Readings, gpu: str, machine: Machine) -> Iterator[Reaso
 
 
 def _of_heat(readings: Readings, gpu: str) -> Iterator[Reason]:
-    slowed = [grown for name in ("sw", "hw") if (grown := readings.grew(f"{gpu}.reason_{name}_thermal")) is not None]
+    slowed = [grown for name in ("sw", "hw") if (grown := readings.grew(f"{gpu}.reason_{name}_thermal"))]
+    slow_s, span_s = sum(each for each, _ in slowed), max((span for _, span in slowed), default=0.0)
     heat, mask = readings.values(f"{gpu}.temperature"), readings.values(f"{gpu}.reasons").astype(np.int64)
     hottest = f", up to {heat.max():.0f} °C" if len(heat) else ""
-    if slowed and sum(slowed) > SLOWED_SHARE * readings.seconds:
-        text = f"{gpu} slowed down for its heat during {sum(slowed):.1f} of {readings.seconds:.0f} s{hottest}"
+    if slow_s > SLOWED_SHARE * span_s:
+        text = f"{gpu} slowed down for its heat during {slow_s:.1f} of {span_s:.1f} s{hottest}"
         yield Reason(code="thermal_slowdown", text=text)
     elif not slowed and len(mask) and np.mean(mask & THERMAL != 0) > SLOWED_SHARE:
         text = f"{gpu} said so in {np.mean(mask & THERMAL != 0):.0%} of the readings{hottest}"
@@ -172,20 +183,21 @@ def _of_supply(readings: Readings) -> Iterator[Reason]:
         return
     for gpu in readings.gpus():
         braked, mask = readings.grew(f"{gpu}.reason_hw_power_brake"), readings.values(f"{gpu}.reasons").astype(np.int64)
-        if braked or (braked is None and np.any(mask & POWER_BRAKE)):
+        if (braked and braked[0] > 0) or (braked is None and np.any(mask & POWER_BRAKE)):
             yield Reason(code="weak_power_supply", text=f"the power brake of {gpu} was on{known}")
             return
 
 
 def _of_memory(readings: Readings) -> Iterator[Reason]:
-    stalled, swapped = readings.grew("psi.memory_full"), [readings.grew(f"swap.{way}") or 0.0 for way in ("in", "out")]
+    stalled_s, span_s = readings.grew("psi.memory_full") or (0.0, 0.0)
+    swapped = sum(grown[0] for way in ("in", "out") if (grown := readings.grew(f"swap.{way}")))
     least = readings.values("memory.available")
     free = f"; {least.min() / 2**30:.1f} GiB were available at the least" if len(least) else ""
-    if stalled is not None and stalled > SLOWED_SHARE * readings.seconds:
-        text = f"everything waited for memory during {stalled:.1f} of {readings.seconds:.0f} s{free}"
+    if stalled_s > SLOWED_SHARE * span_s:
+        text = f"everything waited for memory during {stalled_s:.1f} of {span_s:.1f} s{free}"
         yield Reason(code="memory_pressure", text=text)
-    elif sum(swapped) > SWAPPED_BYTES:
-        yield Reason(code="memory_pressure", text=f"{sum(swapped) / 2**20:.0f} MiB were swapped{free}")
+    elif swapped > SWAPPED_BYTES:
+        yield Reason(code="memory_pressure", text=f"{swapped / 2**20:.0f} MiB were swapped{free}")
 
 
 def _of_others(readings: Readings, gpu: str, foreign: Mapping[int, str]) -> Iterator[Reason]:

@@ -16,6 +16,8 @@ from harness.schema.recipe import Recipe
 LABEL = "spark-harness"
 """`spark-harness.recipe` and `spark-harness.sha256` on every container, so that ours are known as ours after a crash."""
 
+OOM_SCORE = 500
+"""When memory runs out the kernel ends the engine, which took it, rather than the harness, which can tell of it."""
 HOME_IN_CONTAINER = "/root"
 ROOT = (None, "root", "0", "root:root", "0:0")
 CACHES = (".cache/vllm", ".cache/flashinfer", ".triton")
@@ -77,7 +79,7 @@ def argv(
     words = ["docker", "run", "--rm", "--name", name]
     words += ["--gpus", "all"] if gpus else []
     words += ["--shm-size", settings.shm_size] if settings.shm_size else ["--ipc", "host"]
-    words += ["--network", "host", "--ulimit", "memlock=-1"]
+    words += ["--network", "host", "--ulimit", "memlock=-1", "--oom-score-adj", str(OOM_SCORE)]
     words += ["--user", settings.user] if settings.user else []
     if settings.entrypoint is not None:
         words += ["--entrypoint", settings.entrypoint]

@@ -41,7 +41,7 @@ class Absent(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     scope: str
     code: str
-    """`no_library`, `no_driver`, `no_device`, `not_supported`, `no_permission`, `unreachable`, `lost` …"""
+    """`no_library`, `no_driver`, `no_device`, `not_supported`, `no_permission`, `unreachable`, `unreadable`, `clock_off`, `lost`."""
     text: str
     """One sentence: what is not read, and why."""
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
 from harness.schema.sensors import HOST, Absent
 from harness.sense.base import SELDOM_S, Reading
+
+
+def free_bytes(root: Path) -> int | None:
+    """MemAvailable."""
+    try:
+        text = (root / "proc/meminfo").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^MemAvailable:\s*(\d+) kB$", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 class Memory:

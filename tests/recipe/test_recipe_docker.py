@@ -37,7 +37,7 @@ def test_docker() -> None:
             "--network",
             "host",
         ),
-        *("--ulimit", "memlock=-1", "--user", "root", "--label", "spark-harness.recipe=x"),
+        *("--ulimit", "memlock=-1", "--oom-score-adj", "500", "--user", "root", "--label", "spark-harness.recipe=x"),
         *("--label", f"spark-harness.sha256={made.recipe_sha256}"),
         *("-v", "/home/me/.cache/huggingface:/root/.cache/huggingface", "-v", "/home/me/.cache/vllm:/root/.cache/vllm"),
         *("-v", "/home/me/.cache/flashinfer:/root/.cache/flashinfer", "-v", "/home/me/.triton:/root/.triton"),

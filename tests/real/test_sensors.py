@@ -1,0 +1,202 @@
+"""Whole runs beside sensors that play a course: energy, the verdict on the machine, and what is said where nothing can be read.
+
+The server is the paced one, as a recipe of its own, so that its processes are known; the GPU is a library compiled for the test.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness import clock
+from harness.hosts.local import free_port
+from harness.schema.health import Health
+from harness.schema.result import Figure
+from harness.store import folder
+from harness.store.folder import Stored
+from harness.verify import verify
+from tests.fake_nvml import (
+    DECODE,
+    IDLE,
+    LOCKED_CLOCKS,
+    POWER_BRAKE,
+    STUCK_LOW_POWER,
+    THERMAL_SLOWDOWN,
+    FakeGpu,
+    FakeNvml,
+    gb10_all_refused,
+    healthy_gb10,
+)
+
+RECIPE = """\
+recipe_version: "2"
+name: paced
+model: paced
+runtime: openai
+command: paced --ttft-ms 10 --tpot-ms 5
+harness:
+  engine: paced
+  profile: short
+  profiles:
+    short: {pp: [64], tg: [32], concurrency: [1], requests: 8, runs: 2, max_runs: 2, target: null, idle_seconds: 1.2}
+"""
+TOGETHER = 4
+"""Runs that go on side by side: they mostly wait."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    code: int
+    out: str
+    err: str
+    stored: Stored
+
+    @property
+    def health(self) -> Health:
+        assert self.stored.result.health is not None
+        return self.stored.result.health
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        return self.stored.result.cells[0].figures
+
+
+def bench(where: Path, env: Mapping[str, str], *words: str, watch: Callable[[], None] = lambda: None) -> Done:
+    """`watch` is called all the while."""
+    (where / "paced.yaml").write_text(RECIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "harness", "bench", "paced.yaml", "--set", f"port={free_port()}", *words],
+        cwd=where,
+        env=os.environ | dict(env),
+        stdout=(where / "out").open("w"),
+        stderr=(where / "err").open("w"),
+    )
+    while child.poll() is None:
+        watch()
+        clock.sleep(0.02)
+    (path,) = where.glob("results/[!.]*/*")
+    return Done(child.returncode, (where / "out").read_text(), (where / "err").read_text(), folder.read(path))
+
+
+def plain(where: Path, *gpus: FakeGpu) -> Done:
+    return bench(where, FakeNvml(where, *gpus).env if gpus else {})
+
+
+def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float]) -> Done:
+    """The GPU changes when this file of the journal is there."""
+    nvml = FakeNvml(where, first)
+    changed: list[float] = []
+
+    def watch() -> None:
+        if not changed and list(where.glob(f"results/*/*/trials/{after}")):
+            changed.append(nvml.second)
+            nvml.play(first.at(nvml.second, then))
+
+    return bench(where, nvml.env, "--runs", "3", watch=watch)
+
+
+FAULTS: dict[str, tuple[FakeGpu, str]] = {
+    "stuck": (healthy_gb10().at(0, STUCK_LOW_POWER), "stuck_low_power"),
+    "heat": (healthy_gb10().at(0, THERMAL_SLOWDOWN), "thermal_slowdown"),
+    "locked": (healthy_gb10().at(0, LOCKED_CLOCKS), "locked_clocks"),
+    "brake": (healthy_gb10().at(0, POWER_BRAKE | {"clock": 1900}), "weak_power_supply"),
+    "foreign": (healthy_gb10().at(0, {"process:1": 2.0**30}), "foreign_process"),
+}
+
+
+def _fault(where: Path, gpu: FakeGpu) -> Done:
+    return plain(where, gpu)
+
+
+RUNS: dict[str, Callable[[Path], Done]] = {
+    "idle": lambda where: plain(where, healthy_gb10().at(-100, IDLE)),
+    **{name: partial(_fault, gpu=gpu) for name, (gpu, _) in FAULTS.items()},
+    "mid-run": lambda where: later(where, healthy_gb10(), "00000.jsonl", STUCK_LOW_POWER),
+    "load": lambda where: later(where, healthy_gb10().at(-100, IDLE), "before.samples", DECODE),
+    "silent": lambda where: plain(where, gb10_all_refused()),
+    "none": lambda where: plain(where),
+    "lost": lambda where: plain(where, healthy_gb10().refuse(3.0, 15)),
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Done]]]:
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        yield {name: pool.submit(run, tmp_path_factory.mktemp(name)) for name, run in RUNS.items()}
+
+
+Runs = dict[str, "Future[Done]"]
+
+
+def test_a_gpu_that_idles(done: Runs) -> None:
+    """4 W before, meanwhile and after: watts, joules per token and none above idle; and the figures agree with the raw data."""
+    found = done["idle"].result()
+    assert found.code == 0, found.out + found.err
+    assert "gpu by nvml (counter, idle 4.0 W)" in found.out
+    assert "Health   healthy" in found.out
+    rate, joules = found.figures["output_tok_s"].value, found.figures["gpu_j_tok"].value
+    assert found.figures["gpu_w"].value == pytest.approx(4.0, rel=0.02)
+    assert rate is not None
+    assert joules == pytest.approx(4.0 / rate, rel=0.03)
+    assert found.figures["gpu_net_j_tok"].value == pytest.approx(0.0, abs=0.002)
+    assert (found.figures["wall_w"].value, found.figures["wall_w"].reason) == (None, "not measured")
+    assert "all agree" in verify(found.stored.path)
+
+
+def test_load_and_idle_are_told_apart(done: Runs) -> None:
+    """The GPU idles until the trials begin, and works on when they are done."""
+    figures = done["load"].result().figures
+    assert figures["gpu_w"].value == pytest.approx(30.0, rel=0.05)
+    assert figures["gpu_idle_w"].value == pytest.approx(17.0, rel=0.05), "4 W before, 30 W after"
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_gpu_has_its_verdict(done: Runs, name: str) -> None:
+    found, code = done[name].result(), FAULTS[name][1]
+    assert found.code == 0, "a sick machine has figures all the same\n" + found.err
+    assert (found.health.verdict, [reason.code for reason in found.health.reasons]) == ("degraded", [code])
+    assert found.health.reasons[0].trials == (0, 1)
+    assert f"({code})" in " ".join(found.out.split())
+
+
+def test_a_fault_in_the_middle_names_its_trials(done: Runs) -> None:
+    (reason,) = done["mid-run"].result().health.reasons
+    assert (reason.code, 0 in reason.trials, 2 in reason.trials) == ("stuck_low_power", False, True)
+
+
+def test_a_gpu_that_says_nothing_is_unknown(done: Runs) -> None:
+    found = done["silent"].result()
+    assert found.code == 0, found.err
+    assert (found.health.verdict, len(found.health.unseen)) == ("unknown", 4)
+    sensors = found.stored.result.sensors
+    assert sensors is not None
+    assert {absent.code for absent in sensors.absent if absent.source == "nvml"} == {"not_supported"}
+    assert "Not Supported" not in found.out + found.err, "no storm of warnings"
+
+
+def test_no_library_at_all(done: Runs) -> None:
+    found = done["none"].result()
+    assert found.code == 0, found.err
+    assert "Power    not measured" in found.out
+    assert found.stored.result.idle == ()
+    assert {
+        name for name, figure in found.figures.items() if name.endswith(("_w", "_j_tok")) and figure.value is not None
+    } == set()
+    assert all(figure.reason for figure in found.figures.values() if figure.value is None)
+
+
+def test_readings_that_stop_make_the_energy_unknown(done: Runs) -> None:
+    found = done["lost"].result()
+    assert found.code == 0, found.err
+    assert found.figures["gpu_w"].value is None
+    sensors = found.stored.result.sensors
+    assert sensors is not None
+    assert "lost" in {absent.code for absent in sensors.absent}
+    assert "all agree" in verify(found.stored.path)
