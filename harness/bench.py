@@ -24,7 +24,7 @@ from harness.schema.recipe import Recipe
 from harness.schema.result import Result
 from harness.sense import memory
 from harness.sense.sampler import Sampler
-from harness.sense.sources import open_sources
+from harness.sense.sources import open_named, open_sources
 from harness.store.folder import ResultFolder
 
 
@@ -35,7 +35,8 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     """
     plan = _ready_plan(order, observer)
     here = plan.launch is not None or is_this_machine(plan.host)
-    sources = open_sources(order.system_root, order.plugs, order.plug_token, here=here)
+    named = open_named(order.named, order.environment)
+    sources = (*named, *open_sources(order.system_root)) if here else named
     folder = ResultFolder.create(root, plan.recipe_name, order.recipe.text, plan)
     observer.say(f"Results: {folder.path}")
     work = plan.workload

@@ -12,6 +12,7 @@ from harness.recipe.resolve import GridOverrides, resolve
 from harness.schema.machine import Machine
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
+from harness.sense.sources import Named
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,9 +33,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     served_model: str | None
     """With `url`: which of the models it serves."""
     api_key: str | None
-    plugs: tuple[str, ...] = ()
-    """Addresses of power meters (`harness.sense.plug`)."""
-    plug_token: str | None = None
+    named: Named = Named()
+    """Meters and hosts whose sensors are read too."""
     memory_floor_bytes: int | None = None
     """Free memory below which the server is stopped; None: as the machine needs it, 0: never."""
     drop_caches: bool = False

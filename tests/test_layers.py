@@ -8,9 +8,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "harness"
 
-BASE = {"units", "errors", "clock", "comm", "http", "secret", "__init__"}
+BASE = {"units", "errors", "clock", "comm", "far", "http", "secret", "__init__"}
 STAGES = {"recipe", "launch", "hosts", "engines", "load", "sense", "probe", "weights", "measure", "store", "report"}
-CONDUCTOR = {"bench", "calibrate", "instruments", "measuring", "order", "session", "verify"}
+CONDUCTOR = {"bench", "calibrate", "doctor", "instruments", "measuring", "order", "session", "verify"}
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},
     "launch": {"hosts", "engines"},
@@ -70,6 +70,7 @@ def test_only_clock_reads_the_time() -> None:
 def test_nobody_below_the_cli_prints_or_reads_the_environment() -> None:
     children = {
         "load/__main__.py",
+        "sense/__main__.py",
         "engines/embedded.py",
         "engines/paced/__main__.py",
     }  # programs of their own, with a standard output

@@ -70,6 +70,13 @@ PlugToken = Annotated[
     str | None,
     typer.Option("--plug-token-env", metavar="NAME", help="The environment variable that holds Home Assistant's token."),
 ]
+SenseHost = Annotated[
+    list[str] | None,
+    typer.Option("--sense-host", metavar="HOST", help="Read that host's sensors too, by ssh: another node of the server's."),
+]
+SensePython = Annotated[
+    str | None, typer.Option("--sense-python", metavar="PATH", help="With --sense-host: a Python there that has the harness.")
+]
 MemoryFloor = Annotated[
     str | None,
     typer.Option(
@@ -121,6 +128,8 @@ def bench(
     ] = None,
     plug: Plug = None,
     plug_token_env: PlugToken = None,
+    sense_host: SenseHost = None,
+    sense_python: SensePython = None,
     memory_floor: MemoryFloor = None,
     drop_caches: DropCaches = False,
     results_dir: Annotated[
@@ -155,6 +164,8 @@ def bench(
         api_key_env=api_key_env,
         plug=plug,
         plug_token_env=plug_token_env,
+        sense_host=sense_host,
+        sense_python=sense_python,
         memory_floor=memory_floor,
         drop_caches=drop_caches,
     )

@@ -81,6 +81,8 @@ def order(
     api_key_env: str | None = None,
     plug: list[str] | None = None,
     plug_token_env: str | None = None,
+    sense_host: list[str] | None = None,
+    sense_python: str | None = None,
     memory_floor: str | None = None,
     drop_caches: bool = False,
 ) -> Order:
@@ -88,6 +90,7 @@ def order(
     from harness.order import Order
     from harness.recipe.resolve import GridOverrides
     from harness.sense.plug import address as addresses
+    from harness.sense.sources import Named
 
     if url is None:
         for option, given in (("--model", model), ("--api-key-env", api_key_env)):
@@ -122,8 +125,12 @@ def order(
         served_model=model,
         api_key=_secret("--api-key-env", api_key_env),
         environment=dict(os.environ),
-        plugs=tuple(plug or ()),
-        plug_token=_secret("--plug-token-env", plug_token_env),
+        named=Named(
+            plugs=tuple(plug or ()),
+            plug_token=_secret("--plug-token-env", plug_token_env),
+            hosts=tuple(sense_host or ()),
+            python=sense_python or "python3",
+        ),
         memory_floor_bytes=_floor(memory_floor),
         drop_caches=drop_caches,
         system_root=system_root(),

@@ -19,31 +19,23 @@ from typing import BinaryIO
 
 import msgspec
 
-from harness import clock
 from harness.comm import DRIVER, name_process
+from harness.far import ordered, say
 from harness.load import driver, far
 from harness.schema.job import Job
-
-
-def _say(line: bytes) -> None:
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def _run(job: Job, out: BinaryIO, key: str | None) -> None:
     if job.scheme == "https":
         from harness.load import sdk  # loads openai, which takes a second
 
-        sdk.main(job, out, key, _say)
+        sdk.main(job, out, key, say)
     else:
-        driver.main(job, out, key, _say)
+        driver.main(job, out, key, say)
 
 
 def _far() -> None:
-    asked = sys.stdin.buffer
-    while (line := asked.readline()) == far.TICK:
-        _say(msgspec.json.encode(far.Tock(clock.now())))
-    order = msgspec.json.decode(line, type=far.Order)
+    order = msgspec.json.decode(ordered(), type=far.Order)
     done = threading.Event()
 
     def stop_with_them() -> None:

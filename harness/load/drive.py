@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 import msgspec
 
 from harness.errors import HarnessError, MachineError
+from harness.far import Offset, begin, command
 from harness.load import far
 from harness.schema.job import Job, Progress
 from harness.schema.request import Record
@@ -81,7 +82,7 @@ def drive_from(
     """
     with TemporaryFile() as errors:
         child = subprocess.Popen(
-            far.command(host, python),
+            command(host, python, "harness.load"),
             env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -89,7 +90,7 @@ def drive_from(
             start_new_session=True,
         )
         try:
-            offset = far.begin(child, far.Order(job, api_key), host, python)
+            offset = _begin(child, far.Order(job, api_key), host, python)
             report = _follow(child, on_progress)
             assert child.stdout is not None
             with records_path.open("wb") as records:
@@ -110,6 +111,16 @@ def drive_from(
         )
     far.on_our_clock(records_path, offset.offset_ns)
     return msgspec.structs.replace(report, host=host, clock_error_ns=offset.error_ns)
+
+
+def _begin(child: subprocess.Popen[bytes], order: far.Order, host: str, python: str) -> Offset:
+    try:
+        return begin(child, order)
+    except (OSError, msgspec.DecodeError):
+        raise MachineError(
+            f"the load driver does not answer on {host}",
+            f"check that `ssh {host} {python} -m harness --version` works without a password: --load-python names another Python there",
+        ) from None
 
 
 def read_records(path: Path) -> list[Record]:

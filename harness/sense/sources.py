@@ -1,21 +1,41 @@
-"""All that this machine, and the meters that somebody named, can be read by."""
+"""All that this machine, other hosts, and the meters that somebody named can be read by."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+
+import msgspec
 
 from harness.sense.base import Source
 from harness.sense.cpu import Cpu
 from harness.sense.memory import Memory
 
 
-def open_sources(root: Path, plugs: Sequence[str] = (), token: str | None = None, *, here: bool = True) -> tuple[Source, ...]:
-    """`root` is where the machine's /proc and /sys lie, `plugs` are addresses as `harness.sense.plug` reads them, `token` is Home
-    Assistant's. With `here` False the server is on another machine, and only the meters are read. Raises `UsageError` for a wrong
-    address."""
-    from harness.sense import nvml
-    from harness.sense.plug import open_plug
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user named besides this machine."""
 
-    named = tuple(open_plug(address, token, f"plug{number or ''}") for number, address in enumerate(plugs))
-    return (*named, *nvml.sources(), Memory(), Cpu()) if here else named
+    plugs: tuple[str, ...] = ()
+    """Addresses of meters, as `harness.sense.plug` reads them."""
+    plug_token: str | None = None
+    """Home Assistant's."""
+    hosts: tuple[str, ...] = ()
+    """Other hosts, by the names that ssh knows."""
+    python: str = "python3"
+    """There."""
+
+
+def open_sources(root: Path) -> tuple[Source, ...]:
+    """This machine's; its /proc and /sys lie below `root`."""
+    from harness.sense import nvml
+
+    return (*nvml.sources(), Memory(), Cpu())
+
+
+def open_named(named: Named, environment: Mapping[str, str]) -> tuple[Source, ...]:
+    """`environment` is what ssh gets. Raises `UsageError` for a wrong address, `MachineError` for a host that does not answer."""
+    from harness.sense.plug import open_plug
+    from harness.sense.remote import Remote
+
+    meters = [open_plug(address, named.plug_token, f"plug{number or ''}") for number, address in enumerate(named.plugs)]
+    return (*meters, *(Remote(host, named.python, environment) for host in named.hosts))

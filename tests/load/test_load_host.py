@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,48 +13,22 @@ import pytest
 
 from harness import clock
 from harness.errors import MachineError, UsageError
-from harness.hosts.local import LocalHost, free_port
+from harness.far import Offset, begin
 from harness.load import drive, far
 from harness.measure.latency import timing
 from harness.schema.job import Progress
 from harness.store import folder
 from tests.driving import job
+from tests.far_host import CAN_SSH, far_host
 from tests.paced_server import paced
 
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-pytestmark = pytest.mark.skipif(not (SSHD and shutil.which("ssh")), reason="needs OpenSSH's sshd and ssh")
+pytestmark = pytest.mark.skipif(not CAN_SSH, reason="needs OpenSSH's sshd and ssh")
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """In which `ssh far` reaches an sshd of our own, as a user's config would."""
-    port = free_port()
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    server = tmp_path / "sshd_config"
-    server.write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/user.pub\n"
-        f"PidFile {tmp_path}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-        f"PermitRootLogin prohibit-password\nSetEnv PYTHONPATH={Path.cwd()}\n"
-    )
-    client = tmp_path / "ssh_config"
-    client.write_text(
-        f"Host far\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n  IdentityFile {tmp_path}/user\n"
-        f"  IdentitiesOnly yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile {tmp_path}/known\n  LogLevel ERROR\n"
-    )
-    with_config = tmp_path / "bin" / "ssh"
-    with_config.parent.mkdir()
-    with_config.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {client} "$@"\n')
-    with_config.chmod(0o755)
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd will not start without
-    child = subprocess.Popen([str(SSHD), "-D", "-e", "-f", server], stderr=subprocess.DEVNULL)
-    began = clock.now()
-    while LocalHost().port_free("127.0.0.1", port) and clock.since(began) < 10:
-        clock.sleep(0.05)
-    yield {**os.environ, "PATH": f"{with_config.parent}:{os.environ['PATH']}"}
-    child.terminate()
-    child.wait()
+    with far_host(tmp_path) as environment:
+        yield environment
 
 
 def test_the_same_records_come_back_on_our_clock(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -118,9 +89,9 @@ def test_clocks_that_differ_are_compared(tmp_path: Path) -> None:
         "    print(json.dumps({'t_ns': time.monotonic_ns() + 3_600_000_000_000}), flush=True)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    found = far.begin(child, far.Order(job(1), None), "far", "python3")
+    found = begin(child, far.Order(job(1), None))
     child.communicate()
-    assert isinstance(found, far.Offset)
+    assert isinstance(found, Offset)
     assert abs(found.offset_ns - 3_600_000_000_000) <= found.error_ns
 
 

@@ -1,0 +1,66 @@
+"""Programs of ours on another host, by the user's own ssh, and how far that host's clock is from ours.
+
+Each is `python -m MODULE -`: standard input first brings questions after its clock, then its order. When standard input ends, whoever asked
+has gone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+
+from harness import clock
+
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
+TICK = b"?\n"
+TICKS = 9
+
+
+class Tock(msgspec.Struct, frozen=True):
+    t_ns: int
+    """The other host's CLOCK_MONOTONIC."""
+
+
+class Offset(msgspec.Struct, frozen=True):
+    """Their clock minus ours, off by at most `error_ns`: half of the shortest time that a question took to be answered."""
+
+    offset_ns: int
+    error_ns: int
+
+
+def command(host: str, python: str, module: str) -> list[str]:
+    """By the user's own ssh: its config, its agent, its jump hosts. Nothing is copied there."""
+    return [*SSH, host, python, "-m", module, "-"]
+
+
+def begin(child: subprocess.Popen[bytes], order: object) -> Offset:
+    """Compares the clocks and hands the order over. Raises `OSError` or `msgspec.DecodeError` when nobody answers there."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    best = None
+    for _ in range(TICKS):
+        before = clock.now()
+        child.stdin.write(TICK)
+        child.stdin.flush()
+        theirs = msgspec.json.decode(child.stdout.readline(), type=Tock).t_ns
+        after = clock.now()
+        found = Offset(theirs - (before + after) // 2, (after - before) // 2)
+        best = found if best is None or found.error_ns < best.error_ns else best
+    child.stdin.write(msgspec.json.encode(order) + b"\n")
+    child.stdin.flush()
+    assert best is not None
+    return best
+
+
+def ordered() -> bytes:
+    """There: answers the questions, and gives the line with the order."""
+    while (line := sys.stdin.buffer.readline()) == TICK:
+        say(msgspec.json.encode(Tock(clock.now())))
+    return line
+
+
+def say(line: bytes) -> None:
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
