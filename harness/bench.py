@@ -49,7 +49,7 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     try:
         with ExitStack() as stack:
             stack.enter_context(instruments.sampler)
-            if plan.launch:
+            if plan.launch and order.machine.gpus:
                 instruments.look_before()
             running = stack.enter_context(_server(order, plan, folder.logs / "engine.log", observer)) if plan.launch else None
             try:

@@ -18,6 +18,8 @@ from harness.sense import canary
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
 
+LOOK_S = 0.3
+"""Every source has been read once by then."""
 CANARY_EVERY_NS = 60 * NS_PER_S
 
 
@@ -47,7 +49,7 @@ class Instruments:
 
     def look_before(self) -> None:
         """Before our server starts: what computes on the GPU now is somebody else's."""
-        self.sampler.wait_past(clock.now())
+        clock.sleep(LOOK_S)
         self._before = _processes(self.sampler.latest().values())
 
     def rest(self, when: str, seconds: float) -> list[Sample]:

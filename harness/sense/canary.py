@@ -13,7 +13,7 @@ from harness import clock
 
 BLOCK_BYTES = 4 << 20
 """One call of numpy: long beside the switch of threads, short beside a pass."""
-SIZE_BYTES = 512 << 20
+SIZE_BYTES = 256 << 20
 """Far more than any cache: a GB10 has 24 MiB of L3, the largest servers some 100 MiB a chip."""
 LEAST_BYTES = 64 << 20
 """Below this caches would answer."""
@@ -22,7 +22,7 @@ SHARE = 8
 PASSES = 5
 
 
-def memory_bandwidth(seconds: float = 0.5, size_bytes: int = SIZE_BYTES, threads: int | None = None) -> float | None:
+def memory_bandwidth(seconds: float = 0.25, size_bytes: int = SIZE_BYTES, threads: int | None = None) -> float | None:
     """Bytes per second that the CPU reads from memory: the best of five short passes, which together take `seconds`. Filling the
     arrays comes on top. None where there is too little free memory for it.
 

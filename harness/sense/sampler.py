@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from harness import clock
-from harness.schema.sensors import EDGE_NS, Sample, SensorReport, SourceReport
+from harness.schema.sensors import EDGE_NS, POWER_SCOPES, Sample, SensorReport, SourceReport
 from harness.sense.base import Source
 from harness.units import NS_PER_S, seconds
 
@@ -52,9 +52,12 @@ class Sampler:
         return sorted(taken, key=lambda sample: sample.t_ns)
 
     def wait_past(self, t_ns: int) -> None:
-        """Until every source has been read after this instant: a span's end lies between two readings. One that hangs is waited for no
-        longer than `EDGE_NS`, and what it says of that time later on is dropped: figures that are computed now must not depend on it."""
+        """Until every source of watts has been read after this instant: a span's end lies between two readings. One that hangs is waited
+        for no longer than `EDGE_NS`, and what it says of that time later on is dropped: figures that are computed now must not depend on
+        it."""
         for track in self._tracks:
+            if not track.reads_power:
+                continue
             while track.read_ns <= t_ns and track.silent < SILENT and clock.now() < t_ns + EDGE_NS:
                 clock.sleep(0.02)
             if track.read_ns <= t_ns:
@@ -116,6 +119,10 @@ class _Track:
         self.latest |= {(sample.source, sample.name): sample for sample in samples}
         self.silent = 0 if samples else self.silent + 1
         self.read_ns = max((sample.t_ns for sample in samples), default=self.read_ns)
+
+    @property
+    def reads_power(self) -> bool:
+        return any(sample.scope in POWER_SCOPES for sample in list(self.latest.values()))
 
     def report(self) -> SourceReport:
         return SourceReport(

@@ -37,14 +37,13 @@ def test_its_samples_come_on_our_clock_under_its_name(environment: dict[str, str
     remote = Remote("far", sys.executable, environment)
     with Sampler((remote,)) as sampler:
         clock.sleep(2.5)
-        sampler.wait_past(clock.now())
         samples = sampler.take()
         ended = clock.now()
     assert {"memory@far", "cpu@far"} <= {sample.source for sample in samples}
     assert all(began - 10**8 < sample.t_ns < ended + 10**8 for sample in samples)
     memory = [sample for sample in samples if sample.name == "memory.available"]
     assert len(memory) >= 2
-    assert {absent.source for absent in remote.absent} == {"nvml@far"}
+    assert "nvml@far" in {absent.source for absent in remote.absent}
     gone = clock.now()
     while there() and clock.since(gone) < 10:
         clock.sleep(0.1)
