@@ -61,7 +61,8 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
                 raise
             if running:
                 running.check()
-            folder.finish(run.result("complete"))
+            result = run.result("complete")
+            folder.finish(result)
     except (KeyboardInterrupt, SystemExit):
         if not folder.finished:
             folder.finish(run.result("interrupted"))
@@ -73,7 +74,7 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
         if not folder.finished:
             folder.finish(run.result("failed"))
         raise
-    return folder.path, run.result("complete")
+    return folder.path, result
 
 
 def exit_code(result: Result) -> int:

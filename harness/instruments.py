@@ -7,19 +7,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import psutil
 
 from harness import clock
+from harness.hosts.local import LocalHost
 from harness.measure import health, power
 from harness.measure.latency import timing
 from harness.schema.health import Canary, Health, Reason
 from harness.schema.machine import Machine
 from harness.schema.request import Record
 from harness.schema.run import Trial
-from harness.schema.sensors import EDGE_NS, POWER_SCOPES, Idle, Sample
-from harness.sense import canary
+from harness.schema.sensors import EDGE_NS, POWER_SCOPES, Absent, Idle, Sample
+from harness.sense import canary, kernel_log
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
 
 LOOK_S = 0.3
 """Every source has been read once by then."""
+KERNEL_CODES = {
+    "no_memory": "gpu_out_of_memory",
+    "xid": "gpu_error",
+    "gpu_driver": "gpu_error",
+    "oom_kill": "killed",
+    "thermal_shutdown": "thermal_shutdown",
+}
+KERNEL_LINE = 200
 CANARY_EVERY_NS = 60 * NS_PER_S
 
 
@@ -83,6 +92,14 @@ class Instruments:
         since = new[0].t_ns - EDGE_NS if new else 0
         self.around = sorted([s for s in self.around if s.t_ns >= since] + new, key=lambda sample: sample.t_ns)
         return new
+
+    def kernel_log(self, since: str) -> tuple[dict[str, str], list[Absent]]:
+        """The first line of each kind of trouble since an instant (RFC 3339), by reason code; and that the log may not be read."""
+        lines, absent = kernel_log.trouble(LocalHost(), since)
+        said: dict[str, str] = {}
+        for line in lines:
+            said.setdefault(KERNEL_CODES[kernel_log.kind(line) or ""], f"the kernel's log: {line[:KERNEL_LINE]}")
+        return said, [absent] if absent else []
 
     def note(self, code: str, text: str) -> None:
         """A reason that no reading shows."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+import msgspec
+
 from harness import __version__, clock
 from harness.engines import flags
 from harness.instruments import Instruments
@@ -272,6 +274,11 @@ class Run:
     def result(self, state: str) -> Result:
         """Everything known so far."""
         launch = self.plan.launch
+        sensors = self.instruments.sampler.report()
+        kernel: dict[str, str] = {}
+        if state != "running" and self.instruments.here:
+            kernel, unread = self.instruments.kernel_log(self.anchor.wall)
+            sensors = msgspec.structs.replace(sensors, absent=(*sensors.absent, *unread))
         fake = speculation.synthetic_acceptance(launch.argv, launch.env) if launch else None
         cells = tuple(self.cells[cell.id] for cell in self.plan.workload.cells if cell.id in self.cells)
         return Result(
@@ -287,11 +294,11 @@ class Run:
             machine=self.order.machine,
             engine=self.facts,
             calibration=self.calibration,
-            sensors=self.instruments.sampler.report(),
+            sensors=sensors,
             idle=tuple(self.instruments.idle),
             weights=self.weights[0],
             weights_reason=self.weights[1],
-            health=self.instruments.health(self.earlier, {}),
+            health=self.instruments.health(self.earlier, kernel),
             trials=tuple(self.trials),
             cells=cells,
             skipped=(*self.plan.workload.skipped, *self.skipped),

@@ -175,7 +175,7 @@ def _of_heat(readings: Readings, gpu: str) -> Iterator[Reason]:
 
 def _of_supply(readings: Readings) -> Iterator[Reason]:
     prochot = readings.values("spbm.prochot")
-    rails = [readings.values(f"{rail}.power") for rail in ("dc_input", "syspl1")]
+    rails = [readings.values(name) for name in ("dc_input.power", "syspl1.limit")]
     known = f"; the supply gave {rails[0].max():.0f} W, the limit is {rails[1].max():.0f} W" if all(map(len, rails)) else ""
     if len(prochot) and prochot.max() > 0:
         text = f"PROCHOT was on in {np.mean(prochot > 0):.0%} of the readings{known}: use the power supply that came with it"

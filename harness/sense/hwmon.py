@@ -10,6 +10,7 @@ Not read: `tj_max_c`, whose meaning is disputed (a rise above ambient there, a t
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,13 +31,13 @@ RANGE_UJ = 2**32 * 1000
 
 class Hwmon(FileSource):
     def __init__(self, root: Path = Path("/")) -> None:
-        chips = {chip: word(chip / "name") for chip in sorted(root.glob("sys/class/hwmon/hwmon[0-9]*"))}
-        questions: dict[str, Question] = {}
-        for chip, name in chips.items():
-            for question in _spbm(root, chip) if name in SPBM else _other(chip, name or chip.name):
-                taken = question.what in questions
-                questions[f"{chip.name} {question.what}" if taken else question.what] = question
-        super().__init__("hwmon", OFTEN_S, questions.values(), () if set(SPBM) & set(chips.values()) else (_no_spbm(root),))
+        chips = [(chip, word(chip / "name") or chip.name) for chip in sorted(root.glob("sys/class/hwmon/hwmon[0-9]*"))]
+        names = [name for _, name in chips]
+        questions: list[Question] = []
+        for chip, name in chips:
+            alike = names.count(name) > 1
+            questions += _spbm(root, chip) if name in SPBM else _other(chip, f"{name}_{chip.name}" if alike else name)
+        super().__init__("hwmon", OFTEN_S, questions, () if set(SPBM) & set(names) else (_no_spbm(root),))
 
 
 def _no_spbm(root: Path) -> Absent:
@@ -55,7 +56,7 @@ def _spbm(root: Path, chip: Path) -> Iterator[Question]:
     for label, path in powers.items():
         yield number(scopes.get(label, RAIL), f"{label}.power", "W", path, 1e6)
         cap = path.with_name(path.name.replace("_input", "_cap").replace("_average", "_cap"))
-        if cap.exists():
+        if os.path.exists(cap):  # which raises nothing
             yield number(RAIL, f"{label}.limit", "W", cap, 1e6)
     for label, path in _channels(chip, "energy"):
         part = PARTS.get(label, label)
@@ -65,7 +66,7 @@ def _spbm(root: Path, chip: Path) -> Iterator[Question]:
             yield number(HOST, "spbm.temperature", "°C", path, 1e3)
     places = (chip, chip / "device", *root.glob(DEVICE))
     for name, unit in (("prochot", "flag"), ("pl_level", "level")):
-        path = next((place / name for place in places if (place / name).exists()), chip / name)
+        path = next((place / name for place in places if os.path.exists(place / name)), chip / name)
         yield number(HOST, f"spbm.{name}", unit, path, 1)
 
 

@@ -9,7 +9,9 @@ import msgspec
 
 from harness.sense.base import Source
 from harness.sense.cpu import Cpu
+from harness.sense.hwmon import Hwmon
 from harness.sense.memory import Memory
+from harness.sense.rapl import Rapl
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +31,7 @@ def open_sources(root: Path) -> tuple[Source, ...]:
     """This machine's; its /proc and /sys lie below `root`."""
     from harness.sense import nvml
 
-    return (*nvml.sources(), Memory(), Cpu())
+    return (*nvml.sources(), Hwmon(root), Rapl(root), Memory(root), Cpu(root))
 
 
 def open_named(named: Named, environment: Mapping[str, str]) -> tuple[Source, ...]:

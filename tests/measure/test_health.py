@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from harness.instruments import KERNEL_CODES
 from harness.measure import health
 from harness.schema.health import Canary
 from harness.schema.machine import Gpu, Machine
@@ -40,7 +43,7 @@ HEALTHY = {
     "gpu0.process_4711": 9e10,
     "spbm.prochot": 0.0,
     "dc_input.power": 95.0,
-    "syspl1.power": 231.0,
+    "syspl1.limit": 231.0,
     "psi.memory_full": 0.4,
     "swap.in": 1e9,
     "swap.out": 1e9,
@@ -159,3 +162,13 @@ def test_what_a_gpu_machine_must_show() -> None:
     assert health.unseen(GB10, samples({"gpu0.clock": None})) == ("the GPU's clock",)
     assert len(health.unseen(GB10, [])) == 4
     assert health.unseen(msgspec.structs.replace(GB10, gpus=()), []) == ()
+
+
+def test_the_page_names_every_reason() -> None:
+    root = Path(__file__).parents[2]
+    sources = [(root / "harness" / name).read_text() for name in ("measure/health.py", "bench.py")]
+    codes = {code for source in sources for code in re.findall(r'(?:code=|note\()"([a-z_]+)"', source)}
+    codes |= set(KERNEL_CODES.values())
+    assert {"stuck_low_power", "memory_floor", "gpu_out_of_memory"} <= codes
+    listed = set(re.findall(r"^\| `([a-z_]+)`", (root / "docs" / "gb10.md").read_text(), re.MULTILINE))
+    assert codes == listed
