@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from harness.launch.server import Server
 from harness.load import drive
 from harness.measure import goodput, metrics, speculation, stopping, trials
 from harness.measure.given import Given
+from harness.measure.packed import Packed
 from harness.measure.runs import Run as MeasuredRun
 from harness.order import Now, Observer, Order
 from harness.probe import hash_files
@@ -60,7 +61,7 @@ class Run:
         """Of runs before this one, of the same recipe on this machine."""
         self.anchor = Anchor(wall=_wall(), mono_ns=clock.now())
         self.trials: list[Trial] = []
-        self.runs: dict[str, list[MeasuredRun]] = {}
+        self.runs: dict[str, list[Packed]] = {}
         """By cell."""
         self.cells: dict[str, CellResult] = {}
         self.weights: tuple[Weights | None, str] = (None, "no server was asked")
@@ -128,7 +129,8 @@ class Run:
         self.instruments.sing(self._canary, memory=self.instruments.here)
         for cell in self.plan.workload.cells:
             if cell.id in self.cells:
-                self._work_out(cell, self.cells[cell.id].stopped_by)
+                runs = [packed.unpack() for packed in self.runs[cell.id]]
+                self._work_out(cell, runs, self.cells[cell.id].stopped_by)
 
     def _soak(self) -> None:
         """Load that is not measured."""
@@ -169,9 +171,9 @@ class Run:
     def _find(self, code: str, text: str) -> None:
         self.findings.setdefault(code, Finding(code=code, severity="warning", text=text))
 
-    def _work_out(self, cell: Cell, stopped_by: str) -> None:
+    def _work_out(self, cell: Cell, runs: Sequence[MeasuredRun], stopped_by: str) -> None:
         given = Given.of(self.order.machine, self.weights, self.instruments.canaries, self.instruments.idle_w)
-        self.cells[cell.id] = metrics.of_runs(cell, self.runs[cell.id], stopped_by=stopped_by, given=given)
+        self.cells[cell.id] = metrics.of_runs(cell, runs, stopped_by=stopped_by, given=given)
 
     def _canary(self) -> list[Record]:
         raw = self.folder.path / "canary.raw"
@@ -220,12 +222,11 @@ class Run:
         self.folder.add_trial(trial, records, self.instruments.take())
         self.trials.append(trial)  # only now: a result names no trial that is not stored
         self.instruments.judge(trial, self.running.processes() if self.running else None)
-        run = trials.run_of(cell, trial, records, self.instruments.around)
-        runs = self.runs.setdefault(cell.id, [])
-        runs.append(run)
+        self.runs.setdefault(cell.id, []).append(Packed(trials.run_of(cell, trial, records, self.instruments.around)))
         self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
+        runs = [packed.unpack() for packed in self.runs[cell.id]]
         reason = stopping.stop(self.plan.workload.profile, cell, runs, self.spent_s[cell.id])
-        self._work_out(cell, reason or "interrupted")
+        self._work_out(cell, runs, reason or "interrupted")
         self.folder.save(self.result("running"))
         self.session.check_alive()
         return reason
