@@ -35,7 +35,7 @@ def probe(host: Host, *, engines_home: Path, env: Mapping[str, str]) -> Machine:
     return Machine(
         hostname=socket.gethostname(),
         os=_os_name(_text(host, "/etc/os-release") or ""),
-        kernel=platform.release(),
+        kernel=_text(host, "/proc/sys/kernel/osrelease") or platform.release(),
         arch=platform.machine(),
         cpu_model=_cpu_model(host),
         cpu_count=len(os.sched_getaffinity(0)),

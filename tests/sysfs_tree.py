@@ -242,7 +242,7 @@ def zones(root: Path, *celsius: float) -> None:
         put_number(root / f"sys/class/thermal/thermal_zone{number}/temp", value * 1e3)
 
 
-def gb10(root: Path, **watts: float) -> Spbm:
+def gb10(root: Path, *, counter_mj: int = 123_456_789, **watts: float) -> Spbm:
     """A healthy one that idles."""
     meminfo(root, 110_000_000, SwapTotal=16_777_212, SwapFree=16_777_212)
     vmstat(root)
@@ -251,6 +251,6 @@ def gb10(root: Path, **watts: float) -> Spbm:
     cpu_time(root, 1000, 9000)
     cores(root, *[2808.0] * 10, *[3900.0] * 10)
     zones(root, *[38.0] * 7)
-    chip = spbm(root)
+    chip = spbm(root, counter_mj=counter_mj)
     chip.show(**watts)
     return chip

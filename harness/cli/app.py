@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import recipes, results, settings
+from harness.cli import machine, recipes, results, settings
 
 if TYPE_CHECKING:
     from harness.schema.plan import Plan
@@ -25,6 +25,8 @@ app = typer.Typer(
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(results.app, name="results")
 app.command("verify")(results.verify)
+app.command("doctor")(machine.doctor)
+app.command("watch")(machine.watch)
 
 RecipeName = Annotated[
     str | None,
@@ -59,16 +61,6 @@ LoadHost = Annotated[
 ]
 LoadPython = Annotated[
     str | None, typer.Option("--load-python", metavar="PATH", help="With --load-host: a Python there that has the harness.")
-]
-Plug = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plug", metavar="ADDRESS", help="A power meter at the wall, such as shelly://192.168.1.20: see docs/power.md."
-    ),
-]
-PlugToken = Annotated[
-    str | None,
-    typer.Option("--plug-token-env", metavar="NAME", help="The environment variable that holds Home Assistant's token."),
 ]
 SenseHost = Annotated[
     list[str] | None,
@@ -126,8 +118,8 @@ def bench(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
     ] = None,
-    plug: Plug = None,
-    plug_token_env: PlugToken = None,
+    plug: machine.Plug = None,
+    plug_token_env: machine.PlugToken = None,
     sense_host: SenseHost = None,
     sense_python: SensePython = None,
     memory_floor: MemoryFloor = None,

@@ -54,7 +54,7 @@ def machine() -> Machine:
     from harness.hosts.local import LocalHost
     from harness.probe import probe
 
-    return probe(LocalHost(), engines_home=engines_home(), env=dict(os.environ))
+    return probe(LocalHost(system_root()), engines_home=engines_home(), env=dict(os.environ))
 
 
 def order(
@@ -123,11 +123,11 @@ def order(
         driver_python=load_python or "python3",
         url=url,
         served_model=model,
-        api_key=_secret("--api-key-env", api_key_env),
+        api_key=secret("--api-key-env", api_key_env),
         environment=dict(os.environ),
         named=Named(
             plugs=tuple(plug or ()),
-            plug_token=_secret("--plug-token-env", plug_token_env),
+            plug_token=secret("--plug-token-env", plug_token_env),
             hosts=tuple(sense_host or ()),
             python=sense_python or "python3",
         ),
@@ -201,7 +201,7 @@ def _pairs(words: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _secret(option: str, variable: str | None) -> str | None:
+def secret(option: str, variable: str | None) -> str | None:
     if variable is None:
         return None
     key = os.environ.get(variable)

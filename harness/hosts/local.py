@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,13 +17,20 @@ import psutil
 from harness.errors import MachineError
 from harness.hosts.base import Process, Ran
 
+MACHINE_WIDE = re.compile(r"/sys/|/etc/|/proc/(?![\[\d]|self/|thread-self/)")
+
 
 class LocalHost:
-    """Keeps the children that it started, so that their exit codes can be asked for."""
+    """Keeps the children that it started, so that their exit codes can be asked for.
+
+    `root` is where the machine's /proc, /sys and /etc lie, if elsewhere, as in a container that was given the host's. What is not there
+    is read in its usual place, and so is what belongs to processes.
+    """
 
     name = "local"
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = str(root).rstrip("/")
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Ran:
@@ -35,14 +43,20 @@ class LocalHost:
         return Ran(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
+        moved = self._moved(path)
         try:
-            with open(path, "rb") as file:
+            with open(moved if os.path.exists(moved) else path, "rb") as file:
                 return file.read(limit)
         except OSError:
             return None
 
     def glob(self, pattern: str) -> tuple[str, ...]:
-        return tuple(sorted(glob.glob(pattern)))
+        moved = self._moved(pattern)
+        found = glob.glob(glob.escape(self._root) + pattern) if moved != pattern else []
+        return tuple(sorted(path.removeprefix(self._root) for path in found) or sorted(glob.glob(pattern)))
+
+    def _moved(self, path: str) -> str:
+        return self._root + path if self._root and MACHINE_WIDE.match(path) else path
 
     def spawn(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, log: str) -> Process:
         if cwd is not None and not Path(cwd).is_dir():

@@ -22,6 +22,8 @@ BUSY = 0.8
 LOADED_READINGS = 3
 LOW_CLOCK_MHZ = 1400.0
 LOW_POWER_W = 25.0
+LOW_LIMIT_W = 100.0
+"""The chip's applied power limit is 140 W on a healthy GB10; 20 W were seen on one whose clocks were pinned low."""
 FULL_CLOCK_MHZ = {"NVIDIA GB10": 2900.0}
 """A highest clock below this has been locked (3003 MHz as delivered)."""
 HOT_C = 90.0
@@ -81,9 +83,9 @@ class Readings:
 def of_trial(trial: Trial, samples: Sequence[Sample], machine: Machine, foreign: Mapping[int, str]) -> list[Reason]:
     """What the readings of one trial say against the machine. `foreign`: names of processes that are none of the server's, by number."""
     readings = Readings(samples, trial.t_start_ns, trial.t_end_ns)
-    found = [*_of_memory(readings), *_of_supply(readings)]
+    found = [*_of_memory(readings), *of_supply(readings)]
     for gpu in readings.gpus():
-        found += [*_of_clocks(readings, gpu, machine), *_of_heat(readings, gpu), *_of_others(readings, gpu, foreign)]
+        found += [*of_clocks(readings, gpu, machine), *of_heat(readings, gpu), *_of_others(readings, gpu, foreign)]
     return [msgspec.structs.replace(reason, trials=(trial.index,)) for reason in found]
 
 
@@ -137,7 +139,7 @@ def unseen(machine: Machine, samples: Iterable[Sample]) -> tuple[str, ...]:
     return tuple(text for quantity, text in wanted.items() if quantity not in read)
 
 
-def _of_clocks(readings: Readings, gpu: str, machine: Machine) -> Iterator[Reason]:
+def of_clocks(readings: Readings, gpu: str, machine: Machine) -> Iterator[Reason]:
     clock, power = readings.at_load(gpu, "clock"), readings.at_load(gpu, "power")
     names = [known.name for known in machine.gpus if f"gpu{known.index}" == gpu]
     full = FULL_CLOCK_MHZ.get(names[0]) if names else None
@@ -158,7 +160,7 @@ def _of_clocks(readings: Readings, gpu: str, machine: Machine) -> Iterator[Reaso
         yield Reason(code="low_clock", text=seen)
 
 
-def _of_heat(readings: Readings, gpu: str) -> Iterator[Reason]:
+def of_heat(readings: Readings, gpu: str) -> Iterator[Reason]:
     slowed = [grown for name in ("sw", "hw") if (grown := readings.grew(f"{gpu}.reason_{name}_thermal"))]
     slow_s, span_s = sum(each for each, _ in slowed), max((span for _, span in slowed), default=0.0)
     heat, mask = readings.values(f"{gpu}.temperature"), readings.values(f"{gpu}.reasons").astype(np.int64)
@@ -173,8 +175,11 @@ def _of_heat(readings: Readings, gpu: str) -> Iterator[Reason]:
         yield Reason(code="hot", text=f"{gpu} reached {heat.max():.0f} °C")
 
 
-def _of_supply(readings: Readings) -> Iterator[Reason]:
-    prochot = readings.values("spbm.prochot")
+def of_supply(readings: Readings) -> Iterator[Reason]:
+    prochot, limit = readings.values("spbm.prochot"), readings.values("pl1.limit")
+    if len(limit) and limit.max() < LOW_LIMIT_W:
+        text = f"the chip's power limit is {limit.max():.0f} W: shut down, take the power supply from the wall for a minute"
+        yield Reason(code="stuck_low_power", text=text)
     rails = [readings.values(name) for name in ("dc_input.power", "syspl1.limit")]
     known = f"; the supply gave {rails[0].max():.0f} W, the limit is {rails[1].max():.0f} W" if all(map(len, rails)) else ""
     if len(prochot) and prochot.max() > 0:

@@ -44,6 +44,7 @@ HEALTHY = {
     "spbm.prochot": 0.0,
     "dc_input.power": 95.0,
     "syspl1.limit": 231.0,
+    "pl1.limit": 140.0,
     "psi.memory_full": 0.4,
     "swap.in": 1e9,
     "swap.out": 1e9,
@@ -73,6 +74,7 @@ def codes(changes: dict[str, Change | None], foreign: dict[int, str] | None = No
 
 FAULTS: dict[str, tuple[dict[str, Change | None], str]] = {
     "stuck": ({"gpu0.clock": 611.0, "gpu0.power": 14.0}, "stuck_low_power"),
+    "low limit": ({"pl1.limit": 20.0}, "stuck_low_power"),
     "low clock, but not stuck": ({"gpu0.clock": 1300.0, "gpu0.power": 60.0}, "low_clock"),
     "low clock, power not known": ({"gpu0.clock": 850.0, "gpu0.power": None}, "low_clock"),
     "heat": ({"gpu0.temperature": 88.0, "gpu0.reason_sw_thermal": lambda s: s * 0.5}, "thermal_slowdown"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from harness.schema.health import Health
 from harness.schema.result import Figure
 from harness.store import folder
 from harness.store.folder import Stored
+from harness.units import NS_PER_S
 from harness.verify import verify
 from tests.fake_nvml import (
     DECODE,
@@ -35,6 +36,8 @@ from tests.fake_nvml import (
     gb10_all_refused,
     healthy_gb10,
 )
+from tests.plug_server import HANG, PlugServer
+from tests.sysfs_tree import REGISTER_MJ, Spbm, decoding, gb10, pressure
 
 RECIPE = """\
 recipe_version: "2"
@@ -48,7 +51,7 @@ harness:
   profiles:
     short: {pp: [64], tg: [32], concurrency: [1], requests: 8, runs: 2, max_runs: 2, target: null, idle_seconds: 1.2}
 """
-TOGETHER = 4
+TOGETHER = 6
 """Runs that go on side by side: they mostly wait."""
 
 
@@ -89,6 +92,30 @@ def plain(where: Path, *gpus: FakeGpu) -> Done:
     return bench(where, FakeNvml(where, *gpus).env if gpus else {})
 
 
+def boxed(
+    where: Path, words: Sequence[str] = (), change: Callable[[Spbm, Path], None] = lambda chip, root: None, gpu_w: float = 30.0
+) -> Done:
+    """A GB10 with its rails, whose energy registers wrap in the course of the run; `change` is called all the while."""
+    root = where / "root"
+    chip = gb10(root, counter_mj=REGISTER_MJ - 60_000)
+    env = FakeNvml(where, healthy_gb10()).env | {"HARNESS_SYSTEM_ROOT": str(root)}
+    with chip.played(lambda second: decoding(gpu_w)):
+        return bench(where, env, *words, watch=lambda: change(chip, root))
+
+
+def stall(chip: Spbm, root: Path) -> None:
+    """Everything waits for memory a tenth of the time."""
+    pressure(root, "memory", full_s=clock.now() / NS_PER_S / 10)
+
+
+def at_the_wall(where: Path, kind: str, address: str = "", mood: str = "", words: Sequence[str] = ()) -> Done:
+    with PlugServer(kind, lambda second: 60.0) as plug:
+        if mood:
+            plug.mood = mood
+        found = address.format(port=plug.port) or plug.address
+        return bench(where, {"PLUG_TOKEN": plug.token}, "--plug", found, "--plug-token-env", "PLUG_TOKEN", *words)
+
+
 def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float]) -> Done:
     """The GPU changes when this file of the journal is there."""
     nvml = FakeNvml(where, first)
@@ -122,12 +149,21 @@ RUNS: dict[str, Callable[[Path], Done]] = {
     "load": lambda where: later(where, healthy_gb10().at(-100, IDLE), "before.samples", DECODE),
     "silent": lambda where: plain(where, gb10_all_refused()),
     "none": lambda where: plain(where),
+    "rails": boxed,
+    "prochot": partial(boxed, change=lambda chip, root: chip.status(prochot=1)),
+    "stall": partial(boxed, change=stall),
+    "plug": partial(at_the_wall, kind="shelly2", words=("--requests", "80", "--runs", "1")),  # ten readings take ten seconds
+    "plug that hangs": partial(at_the_wall, kind="shelly2", mood=HANG),
+    "plug with kWh only": partial(
+        at_the_wall, kind="homeassistant", address="homeassistant://127.0.0.1:{port}/sensor.plug_energy"
+    ),
     "lost": lambda where: plain(where, healthy_gb10().refuse(3.0, 15)),
 }
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Done]]]:
+    FakeNvml(tmp_path_factory.mktemp("compiled"), healthy_gb10())  # once, before many ask for it at the same time
     with ThreadPoolExecutor(TOGETHER) as pool:
         yield {name: pool.submit(run, tmp_path_factory.mktemp(name)) for name, run in RUNS.items()}
 
@@ -164,6 +200,48 @@ def test_a_fault_of_the_gpu_has_its_verdict(done: Runs, name: str) -> None:
     assert (found.health.verdict, [reason.code for reason in found.health.reasons]) == ("degraded", [code])
     assert found.health.reasons[0].trials == (0, 1)
     assert f"({code})" in " ".join(found.out.split())
+
+
+def test_the_rails_of_a_gb10(done: Runs) -> None:
+    """Chip and GPU by energy registers that wrap meanwhile, the box by its watts; and each under its own name."""
+    found = done["rails"].result()
+    assert found.code == 0, found.err
+    watts = {scope: found.figures[f"{scope}_w"].value for scope in ("gpu", "soc", "system", "wall")}
+    assert watts.pop("wall") is None
+    assert watts == pytest.approx({"gpu": 30.0, "soc": 44.0, "system": 55.0}, rel=0.03)
+    power = found.stored.result.cells[0].power
+    assert {scope: (each.source, each.method) for scope, each in power.items()} == {
+        "gpu": ("nvml", "counter"),
+        "soc": ("hwmon", "counter"),
+        "system": ("hwmon", "integral"),
+    }
+    assert found.health.verdict == "healthy", found.health.reasons
+    assert "all agree" in verify(found.stored.path)
+
+
+@pytest.mark.parametrize(("name", "code"), [("prochot", "weak_power_supply"), ("stall", "memory_pressure")])
+def test_a_fault_of_the_box_has_its_verdict(done: Runs, name: str, code: str) -> None:
+    found = done[name].result()
+    assert [reason.code for reason in found.health.reasons] == [code]
+
+
+def test_watts_at_the_wall(done: Runs) -> None:
+    found = done["plug"].result()
+    assert found.code == 0, found.err
+    assert found.figures["wall_w"].value == pytest.approx(60, rel=0.02)
+    assert "wall by plug" in found.out
+    assert "all agree" in verify(found.stored.path)
+
+
+@pytest.mark.parametrize("name", ["plug that hangs", "plug with kWh only"])
+def test_a_plug_that_says_too_little_holds_nothing_up(done: Runs, name: str) -> None:
+    """A counter in steps of a whole kWh's thousandth says nothing of seconds."""
+    found = done[name].result()
+    assert found.code == 0, found.err
+    wall = found.figures["wall_w"]
+    assert (wall.value, bool(wall.reason)) == (None, True)
+    assert found.health.verdict == "healthy"
+    assert "all agree" in verify(found.stored.path)
 
 
 def test_a_fault_in_the_middle_names_its_trials(done: Runs) -> None:

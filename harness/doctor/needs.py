@@ -1,0 +1,179 @@
+"""What the recipe needs besides Docker: an engine, its model, disk, memory, a port, and flags that its engine knows."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.doctor.patient import Patient
+from harness.errors import RecipeError
+from harness.launch import preflight
+from harness.launch.watchdog import default_floor
+from harness.recipe import lint
+from harness.schema.doctor import FAIL, PASS, SKIP, WARN, Check
+from harness.schema.plan import Plan
+from harness.schema.recipe import Recipe
+from harness.schema.weights import Weights
+from harness.sense import memory
+from harness.weights import files, metadata
+
+GIB = 2**30
+DF_LIMIT_S = 1.0
+RESULTS_BYTES, RESULTS_LEAST_BYTES = 2 * GIB, 100 * 2**20
+"""A long run stores some hundred MB of records and samples."""
+LOADS_NOTHING = "paced"
+"""Our own server of known speed has no model."""
+
+
+def look(patient: Patient) -> Iterator[Check]:
+    recipe = patient.recipe
+    if recipe is None:
+        text = "none was named: its engine, image, model, port and flags are not looked at"
+        yield Check("recipe", SKIP, text, "name one: harness doctor RECIPE (`harness recipes list` shows them)")
+        yield _disk(patient, "disk", patient.results, RESULTS_BYTES, RESULTS_LEAST_BYTES, "for results")
+        yield _memory(patient, None, "")
+        return
+    yield from _flags(patient, recipe)
+    if patient.plan is not None:
+        yield from _engine(patient, patient.plan)
+    place = _place(patient, recipe)
+    local = place if isinstance(place, Path) else None
+    weights, reason = files.look(local) if local else metadata.from_metadata(recipe.metadata, model=recipe.model)
+    loads = patient.plan is None or patient.plan.engine != LOADS_NOTHING
+    if loads:
+        yield _model(recipe, place, reason if local and weights is None else "")
+    yield _disk(patient, "disk", patient.results, RESULTS_BYTES, RESULTS_LEAST_BYTES, "for results")
+    if loads and local is None and (size := _download_bytes(recipe, weights)):
+        cache = Path(patient.machine.hf_home)
+        yield _disk(patient, "disk for the model", cache, size, size, f"for the {size / GIB:.0f} GiB of {recipe.model}")
+    yield _memory(patient, weights if loads else None, reason)
+    if patient.plan is not None:
+        yield _port(patient, patient.plan)
+
+
+def _flags(patient: Patient, recipe: Recipe) -> Iterator[Check]:
+    refusal = patient.refusal
+    if refusal is not None:
+        yield Check("recipe", FAIL, refusal.message, refusal.hint)
+    grave = {lint.ERROR: FAIL, lint.WARNING: WARN}
+    found = [finding for finding in lint.lint(recipe) if finding.severity in grave]
+    for finding in found:
+        advice = f"correct line {finding.line} of {finding.path}"
+        yield Check("recipe", grave[finding.severity], finding.text, advice)
+    if not found and refusal is None:
+        yield Check("recipe", PASS, f"{recipe.name} has no flag that is known to be wrong for its engine")
+
+
+def _engine(patient: Patient, plan: Plan) -> Iterator[Check]:
+    for need in plan.requires:
+        kind, _, engine = need.partition(":")
+        if kind != "engine":
+            continue
+        lacking = preflight.missing([need], patient.machine, plan.recipe_name)
+        if lacking:
+            yield Check("engine", FAIL, lacking.message, lacking.hint)
+        else:
+            yield Check("engine", PASS, f"{engine} is in {patient.machine.engines[engine] or 'the PATH'}")
+
+
+def _place(patient: Patient, recipe: Recipe) -> Path | str:
+    """Where the model is: a folder or file; or why there is none."""
+    known = patient.machine.models.get(recipe.model)
+    if known is not None:
+        return Path(known)
+    if recipe.model.startswith(("/", ".", "~")):
+        path = Path(recipe.model).expanduser()
+        return path if patient.host.glob(glob.escape(str(path))) else f"{path} does not exist"
+    folder = f"{patient.machine.hf_home}/hub/models--{recipe.model.replace('/', '--')}"
+    wanted = recipe.model_revision
+    named = patient.text(f"{folder}/refs/{wanted or 'main'}")
+    for commit in filter(None, (named, wanted)):
+        if patient.host.glob(glob.escape(f"{folder}/snapshots/{commit}")):
+            return Path(f"{folder}/snapshots/{commit}")
+    others = patient.host.glob(f"{glob.escape(folder)}/snapshots/*")
+    if not others:
+        return "it is not on this machine"
+    return f"only other revisions are here: {', '.join(Path(other).name[:12] for other in others)}"
+
+
+def _model(recipe: Recipe, place: Path | str, incomplete: str) -> Check:
+    if isinstance(place, Path):
+        if incomplete:
+            return Check(
+                "model", WARN, f"{recipe.model}: {incomplete}", f"look into {place}: a download may have been cut short"
+            )
+        return Check("model", PASS, f"{recipe.model} is in {place}")
+    if "/" not in recipe.model or recipe.model.startswith(("/", ".", "~")):
+        return Check(
+            "model", FAIL, f"{recipe.model}: {place}", "`make engines` brings the small models; see the recipe for others"
+        )
+    revision = f" --revision {recipe.model_revision}" if recipe.model_revision else ""
+    advice = f"hf download {recipe.model}{revision}; else the first start does it, and takes so much longer"
+    return Check("model", WARN, f"{recipe.model}: {place}", advice)
+
+
+def _download_bytes(recipe: Recipe, weights: Weights | None) -> int | None:
+    """By the recipe's metadata; None where they do not say."""
+    said = recipe.metadata.get("disk_gb")
+    if isinstance(said, (int, float)) and not isinstance(said, bool) and said > 0:
+        return round(said * 1e9)
+    return weights.memory_bytes if weights else None
+
+
+def _disk(patient: Patient, name: str, folder: Path, wanted: int, least: int, what: str) -> Check:
+    """`folder` need not exist yet."""
+    folder = folder.absolute()
+    there = next((p for p in (folder, *folder.parents) if patient.host.glob(glob.escape(str(p)))), Path("/"))
+    asked = patient.host.run(["df", "-B1", "--output=avail", str(there)], timeout_s=DF_LIMIT_S)
+    words = asked.out.split()
+    if asked.code != 0 or not words or not words[-1].isdecimal():
+        return Check(name, SKIP, f"how much is free in {there} is not known", f"look: df {there}")
+    free = int(words[-1])
+    text = f"{free / GIB:.1f} GiB are free {what} ({there})"
+    if free >= wanted:
+        return Check(name, PASS, text)
+    return Check(name, FAIL if free < least else WARN, text, "make room there, or choose another folder (--results, HF_HOME)")
+
+
+def _memory(patient: Patient, weights: Weights | None, reason: str) -> Check:
+    """Weights lie in the memory that programs share, or in the GPU's own where it has such."""
+    machine = patient.machine
+    floor = default_floor(machine) or 0
+    free = memory.free_bytes(patient.system_root)
+    if free is None:
+        return Check("memory", SKIP, "what is available cannot be read", "look into /proc/meminfo")
+    kept = f", {floor / GIB:.0f} of them are kept free" if floor else ""
+    text = f"{free / GIB:.1f} of {machine.memory_bytes / GIB:.1f} GiB are available{kept}"
+    if free <= floor:
+        return Check(
+            "memory", FAIL, text, "end other programs: a server would be stopped at once, before it freezes the machine"
+        )
+    if weights is None:
+        return Check("memory", PASS, f"{text}{f'; what the weights need is not known: {reason}' if reason else ''}")
+    need = weights.memory_bytes
+    text = f"{text}, the weights need {need / GIB:.1f}"
+    if patient.lacking("gpu") == FAIL and not machine.gpus:
+        return Check("memory", PASS, f"{text} of a GPU that is not there")
+    own = [gpu.memory_bytes for gpu in machine.gpus if gpu.memory_bytes]
+    if own and patient.lacking("gpu") == FAIL:
+        text = f"the GPUs have {sum(own) / GIB:.1f} GiB, the weights need {need / GIB:.1f}"
+        return Check("memory", PASS, text) if need < sum(own) else Check("memory", FAIL, text, "take a smaller model")
+    if need < free - floor:
+        return Check("memory", PASS, text)
+    if need >= machine.memory_bytes - floor:
+        return Check("memory", FAIL, text, "take a smaller model, or one with fewer bits")
+    return Check("memory", FAIL, text, "end other programs; memory that a stopped one held may take a minute to come back")
+
+
+def _port(patient: Patient, plan: Plan) -> Check:
+    """A taken one is no obstacle where the harness may choose another, as it does then."""
+    if patient.host.port_free(plan.host, plan.port):
+        return Check("port", PASS, f"{plan.port} is free")
+    owner = patient.host.port_owner(plan.port)
+    text = f"{plan.port} is taken{f' by {owner}' if owner else ''}"
+    try:
+        patient.plan_with(port=str(plan.port + 1))
+    except RecipeError as error:
+        return Check("port", FAIL, f"{text}, and another cannot be chosen: {error.message}", "end that program")
+    return Check("port", WARN, text, "end that program if it is a server that was left over; else another port is taken")

@@ -1,0 +1,35 @@
+"""The table of `harness watch`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.report import text
+from harness.schema.doctor import Glance
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def table(glance: Glance) -> RenderableType:
+    """Readings, and below them what cannot be read."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for header in ("source", "scope", "reading"):
+        drawn.add_column(header)
+    for header in ("value", "age s"):
+        drawn.add_column(header, justify="right")
+    for shown in glance.readings:
+        value = f"{amount(shown.value)} {shown.unit}"
+        drawn.add_row(shown.source, shown.scope, shown.name, value, f"{shown.age_s:.1f}")
+    missing = [Text(f"{absent.source} {absent.scope}: {absent.code}: {absent.text}", style="dim") for absent in glance.absent]
+    return Group(drawn, *missing)
+
+
+def amount(value: float) -> str:
+    """Whole numbers in full: clocks, bytes, counts."""
+    return f"{value:,.0f}" if value == round(value) else text.number(value)
