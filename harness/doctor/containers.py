@@ -40,10 +40,9 @@ def look(patient: Patient) -> Iterator[Check]:
 def _docker(patient: Patient) -> tuple[_Info | None, Check]:
     """A refusal differs from a server that does not run: each has its own way out."""
     status = patient.lacking("docker")
-    without = "nothing to do: the recipe runs without it" if status == SKIP else ""
     if patient.host.run(["sh", "-c", "command -v docker"], timeout_s=LIMIT_S).code != 0:
         return None, Check(
-            "docker", status, "it is not installed", without or "install Docker: most recipes run in a container"
+            "docker", status, "it is not installed", "" if status == SKIP else "install Docker: most recipes run in a container"
         )
     asked = patient.host.run(["docker", "info", "--format", "{{json .}}"], timeout_s=LIMIT_S)
     try:
@@ -55,9 +54,11 @@ def _docker(patient: Patient) -> tuple[_Info | None, Check]:
     said = f"{asked.err} {asked.out}"
     if "permission denied" in said:
         advice = "sudo usermod -aG docker $USER, then log in again (members of that group are as mighty as root)"
-        return None, Check("docker", status, "it is installed, and does not let this user in", without or advice)
+        return None, Check("docker", status, "it is installed, and does not let this user in", advice)
     why = asked.err.strip().partition("\n")[0] if asked.code is None else "no server answers"
-    return None, Check("docker", status, f"it is installed: {why}", without or "start it: sudo systemctl start docker")
+    return None, Check(
+        "docker", status, f"it is installed: {why}", "" if status == SKIP else "start it: sudo systemctl start docker"
+    )
 
 
 def _runtime(patient: Patient, info: _Info) -> Check:
@@ -71,14 +72,14 @@ def _runtime(patient: Patient, info: _Info) -> Check:
     if specs := [path for pattern in CDI_SPECS for path in patient.host.glob(pattern)]:
         return Check("nvidia runtime", PASS, f"the GPU is described for CDI in {specs[0]}")
     if not patient.machine.gpus:
-        return Check("nvidia runtime", SKIP, "there is no GPU to hand out", "nothing to do")
+        return Check("nvidia runtime", SKIP, "there is no GPU to hand out")
     status = patient.lacking("docker") if patient.lacking("gpu") != SKIP else SKIP
     return Check("nvidia runtime", status, "Docker knows no way to hand a GPU to a container", TOOLKIT)
 
 
 def _image(patient: Patient, image: str) -> Check:
     if patient.lacking("docker") == SKIP:
-        return Check("image", SKIP, "the recipe's image is not used here", "nothing to do")
+        return Check("image", SKIP, "the recipe's image is not used here")
     asked = patient.host.run(["docker", "image", "inspect", "--format", "{{.Id}}", image], timeout_s=LIMIT_S)
     if asked.code == 0:
         return Check("image", PASS, f"{image} is here: {asked.out.strip()[:19]}")

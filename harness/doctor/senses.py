@@ -56,7 +56,7 @@ def look(patient: Patient, sources: Sequence[Source], quiet_s: float = QUIET_S) 
     yield _power(quiet)
     yield from _sensors(samples, absent, patient.machine)
     if not gpus:
-        yield Check("clocks", SKIP, "there is no GPU to put under load", "nothing to do")
+        yield Check("clocks", SKIP, "there is no GPU to put under load")
     readings = health.Readings(samples, 0, end)
     for gpu in gpus:
         yield from _clocks(readings, _name(gpu), patient.machine, unloaded.get(_name(gpu), ""))
@@ -121,7 +121,7 @@ def _sensors(samples: Sequence[Sample], absent: Sequence[Absent], machine: Machi
     for (source, code), texts in said.items():
         status = WARN if code in TO_DO else SKIP
         text = f"{source}: {'; '.join(texts)} ({code})"
-        yield Check("not read", status, text, TO_DO.get(code, "nothing to do, where there is no such thing"))
+        yield Check("not read", status, text, TO_DO.get(code, ""))
 
 
 def _clocks(readings: health.Readings, gpu: str, machine: Machine, unloaded: str) -> Iterator[Check]:

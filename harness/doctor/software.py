@@ -64,7 +64,7 @@ def _gpu(patient: Patient) -> Check:
         return Check("gpu", FAIL, text, "`nvidia-smi` says why; `sudo dmesg | grep -i nvrm` says more")
     status = patient.lacking("gpu")
     if status == SKIP:
-        return Check("gpu", SKIP, "there is no NVIDIA GPU, and the recipe needs none", "nothing to do")
+        return Check("gpu", SKIP, "there is no NVIDIA GPU, and the recipe needs none")
     return Check("gpu", status, "there is no NVIDIA GPU", "run it on the GB10; here, only recipes for the CPU can run")
 
 
@@ -75,7 +75,7 @@ def _driver(patient: Patient) -> Check:
     found = re.search(r"\d{3,}\.\d+(?:\.\d+)?", module or "")
     version = patient.machine.gpu_driver or (found[0] if found else None)
     if version is None:
-        return Check("driver", SKIP, "no NVIDIA driver is loaded", "nothing to do where there is no NVIDIA GPU")
+        return Check("driver", SKIP, "no NVIDIA driver is loaded")
     flavour = "" if module is None else " (open)" if "Open Kernel Module" in module else " (proprietary)"
     if patient.is_gb10 and flavour == " (proprietary)":
         text = f"{version} is the proprietary flavour, which does not bring up a GB10 (Start9Labs/start-os#3693, 2026-08)"

@@ -20,7 +20,7 @@ def render(checks: Sequence[Check], *, width: int, color: bool) -> str:
     for check in checks:
         told = _filled(check.text, f"{check.status:4}  {check.name:{names}}  ", margin, width)
         lines.append(f"\x1b[{COLORS[check.status]}m{check.status}\x1b[0m{told[len(check.status) :]}" if color else told)
-        if check.status != PASS:
+        if check.advice:
             lines.append(_filled(check.advice, f"{margin}→ ", f"{margin}  ", width))
     return "\n".join([*lines, "", summary(checks)])
 

@@ -19,7 +19,7 @@ class Check(msgspec.Struct, frozen=True):
     text: str
     """The evidence, in one sentence."""
     advice: str = ""
-    """What to do, in one sentence; empty only where it passes."""
+    """What to do, in one sentence; empty where there is nothing to do."""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
