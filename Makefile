@@ -1,6 +1,6 @@
 # What people type. `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help bench test check engines test-engines bench-client peers lock setup
+.PHONY: help bench test check engines test-engines bench-client bench-sensors peers lock setup
 SHELL := /bin/bash
 
 RECIPE ?= smollm2-135m-cpu
@@ -36,6 +36,10 @@ test-engines: ## Measure real vLLM and SGLang servers (after make engines)
 
 bench-client: setup ## Measure the load client itself: its errors and its cost (2 minutes)
 	@.venv/bin/python scripts/bench_client.py
+
+bench-sensors: ## Measure what reading the sensors costs, and whether it moves the figures (2 minutes)
+	@scripts/setup.sh dev
+	@.venv/bin/python scripts/bench_sensors.py
 
 peers: setup ## Measure other load clients beside ours, into docs/peers.md (installs them first: 15 GB; then 25 minutes)
 	@scripts/peers/install.sh; .venv/bin/python scripts/peers/run.py $(ARGS)

@@ -95,14 +95,14 @@ class Run:
 
     def measure(self) -> None:
         """Everything there is to measure, between two looks at the idle machine."""
-        self.earlier = canaries.earlier(self.root, self.result("running"))
+        self.earlier = canaries.earlier(self.root, self.plan, self.result("running"))
         self._rest(BEFORE)
         self._soak()
         self._cells()
         self._rest(AFTER)
         result = self.result("complete")
         if result.health and result.health.verdict != DEGRADED:  # else the next run would be held against a sick machine
-            canaries.add(self.root, result, self.instruments.canaries[0])
+            canaries.add(self.root, self.plan, result, self.instruments.canaries[0])
 
     def _cells(self) -> None:
         """Blocks of trials, each visiting every unfinished cell in a new seeded order, until the stopping rule has ended each cell."""

@@ -27,13 +27,19 @@ class Paced(msgspec.Struct, frozen=True):
 
 @contextmanager
 def paced(
-    *, ttft_ms: float = 50, tpot_ms: float = 10, tokens_per_event: int = 1, behave: str = "", api_key: str | None = None
+    *,
+    ttft_ms: float = 50,
+    tpot_ms: float = 10,
+    tokens_per_event: int = 1,
+    behave: str = "",
+    api_key: str | None = None,
+    port: int = 0,
 ) -> Iterator[Paced]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "truth.jsonl"
         log.touch()
         words = ["--ttft-ms", str(ttft_ms), "--tpot-ms", str(tpot_ms), "--tokens-per-event", str(tokens_per_event)]
-        words += ["--behave", behave, "--log", str(log)]
+        words += ["--behave", behave, "--log", str(log), "--port", str(port)]
         if api_key is not None:
             words += ["--api-key", api_key]
         child = subprocess.Popen([sys.executable, "-m", "harness.engines.paced", *words], stdout=subprocess.PIPE)

@@ -19,7 +19,7 @@ from harness.sense.sampler import Sampler
 
 QUIET_S, LOAD_S, PATIENCE_S = 1.2, 2.5, 3.0
 """Long enough for sources that are read once a second; for a GPU to reach its clock; for one that does not answer."""
-METER = "docs/power.md says how to read the whole machine: the spbm driver, or a plug for 20 € at the wall"
+METER = "docs/power.md says how to read the whole machine: the spbm driver, or a smart plug at the wall"
 TO_DO = {
     "no_driver": "docs/power.md says which driver it takes",
     "no_permission": "docs/power.md says how to allow it",

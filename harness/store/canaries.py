@@ -9,6 +9,7 @@ import msgspec
 
 from harness.errors import StoreError
 from harness.schema.health import Canary
+from harness.schema.plan import Plan
 from harness.schema.result import Result
 
 FOLDER = ".canaries"
@@ -16,18 +17,18 @@ KEPT = 20
 """The newest, which a new run is compared with."""
 
 
-def earlier(root: Path, result: Result) -> list[Canary]:
-    """Of the same recipe, model and engine on this machine; what cannot be read is none."""
+def earlier(root: Path, plan: Plan, result: Result) -> list[Canary]:
+    """Of the same recipe with the same overrides and engine on this machine; what cannot be read is none."""
     try:
-        lines = _path(root, result).read_bytes().splitlines()
+        lines = _path(root, plan, result).read_bytes().splitlines()
         return [msgspec.json.decode(line, type=Canary) for line in lines[-KEPT:]]
     except (OSError, msgspec.MsgspecError):
         return []
 
 
-def add(root: Path, result: Result, canary: Canary) -> None:
+def add(root: Path, plan: Plan, result: Result, canary: Canary) -> None:
     """Raises `StoreError`."""
-    path = _path(root, result)
+    path = _path(root, plan, result)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
@@ -36,10 +37,12 @@ def add(root: Path, result: Result, canary: Canary) -> None:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", "make the results folder writable") from None
 
 
-def _path(root: Path, result: Result) -> Path:
+def _path(root: Path, plan: Plan, result: Result) -> Path:
     """Drivers, kernels and firmware are not in the key: that they make it slower is what one wants to know."""
     machine, engine = result.machine, result.engine
     gpus = [gpu.uuid or gpu.name for gpu in machine.gpus]
-    said = (result.recipe_sha256, result.model, engine.name, engine.version, machine.cpu_model, machine.cpu_count, gpus)
+    changed = sorted((name, value) for name, value in plan.overrides.items() if name != "port")
+    of_server = (result.recipe_sha256, changed, plan.served_model, engine.name, engine.version)
+    said = (*of_server, machine.cpu_model, machine.cpu_count, gpus)
     key = hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:12]
     return root / FOLDER / f"{result.recipe_name}-{key}.jsonl"

@@ -36,6 +36,7 @@ from tests.fake_nvml import (
     gb10_all_refused,
     healthy_gb10,
 )
+from tests.paced_server import paced
 from tests.plug_server import HANG, PlugServer
 from tests.sysfs_tree import REGISTER_MJ, Spbm, decoding, gb10, pressure
 
@@ -74,8 +75,9 @@ class Done(msgspec.Struct, frozen=True):
 def bench(where: Path, env: Mapping[str, str], *words: str, watch: Callable[[], None] = lambda: None) -> Done:
     """`watch` is called all the while."""
     (where / "paced.yaml").write_text(RECIPE)
+    place = ["--set", f"port={free_port()}"]
     child = subprocess.Popen(
-        [sys.executable, "-m", "harness", "bench", "paced.yaml", "--set", f"port={free_port()}", *words],
+        [sys.executable, "-m", "harness", "bench", "paced.yaml", *([] if "--url" in words else place), *words],
         cwd=where,
         env=os.environ | dict(env),
         stdout=(where / "out").open("w"),
@@ -116,6 +118,17 @@ def at_the_wall(where: Path, kind: str, address: str = "", mood: str = "", words
         return bench(where, {"PLUG_TOKEN": plug.token}, "--plug", found, "--plug-token-env", "PLUG_TOKEN", *words)
 
 
+def slower(where: Path) -> Done:
+    """Three runs of a server, and one of the same when it has become slow, which no sensor shows."""
+    port = free_port()
+    for tpot_ms in (5, 5, 5, 8):
+        with paced(ttft_ms=10, tpot_ms=tpot_ms, port=port) as server:
+            done = bench(where, {}, "--url", server.url)
+        (path,) = where.glob("results/[!.]*/*")
+        path.rename(where / f"done-{clock.now()}")
+    return done
+
+
 def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float]) -> Done:
     """The GPU changes when this file of the journal is there."""
     nvml = FakeNvml(where, first)
@@ -152,6 +165,7 @@ RUNS: dict[str, Callable[[Path], Done]] = {
     "rails": boxed,
     "prochot": partial(boxed, change=lambda chip, root: chip.status(prochot=1)),
     "stall": partial(boxed, change=stall),
+    "slow": slower,
     "plug": partial(at_the_wall, kind="shelly2", words=("--requests", "80", "--runs", "1")),  # ten readings take ten seconds
     "plug that hangs": partial(at_the_wall, kind="shelly2", mood=HANG),
     "plug with kWh only": partial(
@@ -223,6 +237,12 @@ def test_the_rails_of_a_gb10(done: Runs) -> None:
 def test_a_fault_of_the_box_has_its_verdict(done: Runs, name: str, code: str) -> None:
     found = done[name].result()
     assert [reason.code for reason in found.health.reasons] == [code]
+
+
+def test_a_slow_state_that_no_sensor_shows(done: Runs) -> None:
+    """By the canary: 8 ms a token where it took 5 in the runs before."""
+    health = done["slow"].result().health
+    assert (health.verdict, [reason.code for reason in health.reasons], health.compared_with) == ("degraded", ["slow_state"], 3)
 
 
 def test_watts_at_the_wall(done: Runs) -> None:
