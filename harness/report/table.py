@@ -29,9 +29,6 @@ COLUMNS = (
     ("prefill tok/s", "prefill_tok_s"),
     ("output tok/s", "output_tok_s"),
     ("accept. length", "acceptance_length"),
-    *((f"{scope} W", f"{scope}_w") for scope in POWER_SCOPES),
-    *((f"{scope} J/tok", f"{scope}_j_tok") for scope in POWER_SCOPES),
-    *((f"{scope} net J/tok", f"{scope}_net_j_tok") for scope in POWER_SCOPES),
     ("call p50 ms", "e2e_sched_p50_ms"),
     ("call p90 ms", "e2e_sched_p90_ms"),
     ("call p99 ms", "e2e_sched_p99_ms"),
@@ -43,7 +40,6 @@ IN_OPEN_LOOP = {"ttft_p50_ms": "ttft_sched_p50_ms", "ttft_p90_ms": "ttft_sched_p
 """What stands in a column for an open loop instead: times count from when a request was due."""
 
 OPTIONAL = {
-    *(f"{scope}_{name}" for scope in POWER_SCOPES for name in ("w", "j_tok", "net_j_tok")),
     "acceptance_length",
     "e2e_sched_p50_ms",
     "e2e_sched_p90_ms",
@@ -65,6 +61,7 @@ LEGEND_OPEN = "At a rate, TTFT and the whole call count from when a request was 
 def render(result: Result, *, path: Path, width: int, color: bool) -> str:
     """One result: figures per cell, what must be known before using them, and where everything lies."""
     parts = [_figures(result, width, color)] if result.cells else []
+    parts += [_powers(result, width, color)] if any(cell.power for cell in result.cells) else []
     parts += [_block(head, lines, width) for head, lines in _remarks(result)]
     parts.append("\n".join(text.wrapped(fact, width=width) for fact in _facts(result, path)))
     parts.append(text.wrapped(LEGEND, width=width))
@@ -74,9 +71,14 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
 
 
 def _figures(result: Result, width: int, color: bool) -> str:
-    """One table if it fits; else with headers on two lines, and in as many tables as it takes: a number is never cut."""
     headers = ["cell", *(header for header, _ in COLUMNS), "verdict"]
     rows = [[shape(cell), *(_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
+    return _fitted(headers, rows, width, color)
+
+
+def _fitted(headers: list[str], rows: list[list[str]], width: int, color: bool) -> str:
+    """One table if it fits; else with headers on two lines, and in as many tables as it takes: a number is never cut. The first column
+    and the last are words."""
     kept = [index for index in range(len(headers)) if any(row[index] not in ("", MISSING) for row in rows)]
     headers, rows = [headers[index] for index in kept], [[row[index] for index in kept] for row in rows]
     if sum(_widths(headers, rows)) + GAP * (len(headers) - 1) > width:
@@ -88,6 +90,26 @@ def _figures(result: Result, width: int, color: bool) -> str:
         shown = [[_verdict(row[i], color) if i == len(headers) - 1 else row[i] for i in group] for row in rows]
         tables.append(text.table(columns, shown, width=width, color=color))
     return "\n\n".join(tables)
+
+
+POWER = (("W", "w"), ("J/tok", "j_tok"), ("net J/tok", "net_j_tok"), ("J/request", "j_request"))
+"""(header, name in `harness.measure.metrics.METRICS` behind the scope)."""
+
+
+def _powers(result: Result, width: int, color: bool) -> str:
+    """A line for each cell and scope that was measured, and by what."""
+    headers = ["scope", *(header for header, _ in POWER), "by"]
+    rows = [
+        [f"{shape(cell)} {scope}", *(_watts(cell, f"{scope}_{name}") for _, name in POWER), reading.source]
+        for cell in result.cells
+        for scope, reading in cell.power.items()
+    ]
+    return _fitted(headers, rows, width, color)
+
+
+def _watts(cell: CellResult, name: str) -> str:
+    found = cell.figures.get(name)
+    return MISSING if found is None or found.value is None else text.figure(found)
 
 
 def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:

@@ -9,6 +9,9 @@ from typing import Literal
 
 from harness.schema.result import Figure
 
+FINEST = 1e-4
+"""Share of a value that its interval is shown to: no sensor and no clock here tells more."""
+
 
 def number(value: float, half_width: float | None = None) -> str:
     """Rounded to the interval's first digit (its first two when it begins with 1), or to three digits where there is none."""
@@ -20,7 +23,8 @@ def number(value: float, half_width: float | None = None) -> str:
     else:
         digits = 2 - math.floor(math.log10(abs(value)))
     digits = min(max(digits, 0), 6)
-    return f"{value:,.{digits}f}"
+    shown = f"{value:,.{digits}f}"
+    return shown if shown.strip("-0.,") else shown.lstrip("-")
 
 
 def figure(found: Figure | None) -> str:
@@ -32,7 +36,7 @@ def figure(found: Figure | None) -> str:
         return (found.reason or "not known").removesuffix(" requests").removesuffix(" runs")
     if found.low is None or found.high is None or found.low == found.high:
         return number(found.value)
-    half = (found.high - found.low) / 2
+    half = max((found.high - found.low) / 2, abs(found.value) * FINEST)
     return f"{number(found.value, half)} ±{number(half, half)}" if found.basis == "runs" else number(found.value, half)
 
 

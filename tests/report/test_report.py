@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.report import plan_text, table, text
 from harness.schema.recipe import Recipe
-from harness.schema.result import CellResult, Figure, Finding, Result, Summary
+from harness.schema.result import CellResult, Figure, Finding, PowerReading, Result, Summary
 from tests.store import sample_run
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -68,6 +68,13 @@ def grid() -> Result:
             "output_tok_s": Figure(value=None, unit="tok/s", reason="never were 16 requests that count in flight at once"),
             "acceptance_length": figure(2.713, 0.023, "runs"),
         }
+        power = {}
+        for scope, watts in (("gpu", 31.2), ("system", 96.4)) if concurrency == 1 else ():
+            power[scope] = PowerReading(source="nvml", method="counter", window_s=60, update_s=0.1, boundary_error=0.003)
+            figures[f"{scope}_w"] = figure(watts, 0.4, "runs")
+            figures[f"{scope}_j_tok"] = figure(watts / 36, 0.011, "runs")
+            figures[f"{scope}_net_j_tok"] = Figure(value=None, unit="J/tok", reason="the idle machine was not measured")
+            figures[f"{scope}_idle_w"] = Figure(value=None, unit="W", reason="the idle machine was not measured")
         if concurrency == 1:
             figures["output_tok_s"] = figure(36.0, 0.4, "runs")
         reads = Finding(code="few_reads", severity="warning", text="812 reads for 2,048 events: stamps of several are the same")
@@ -83,6 +90,7 @@ def grid() -> Result:
             valid=157 if bad else 160,
             excluded={"timeout": 3} if bad else {},
             figures=figures,
+            power=power,
         )
 
     cells = tuple(cell_result(depth, concurrency) for depth in (0, 32768) for concurrency in (1, 16))
