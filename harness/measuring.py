@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from harness.load import drive
 from harness.measure import goodput, metrics, speculation, stopping, trials
 from harness.measure.given import Given
 from harness.measure.packed import Packed
-from harness.measure.runs import Run as MeasuredRun
+from harness.measure.stopping import Brief
 from harness.order import Now, Observer, Order
 from harness.probe import hash_files
 from harness.report import text
@@ -37,6 +37,9 @@ from harness.units import seconds
 from harness.weights import files, metadata
 
 HASH_LIMIT_BYTES = 20 * 2**30  # larger models are named by their Hugging Face blobs: hashing 70 GB costs minutes
+AT_ONCE = 5000
+"""Requests of a cell up to which its figures are worked out after each trial, for whoever looks at a run that was killed. Beyond, only when
+the cell is done: it takes time and memory for all of them at once."""
 SOAK_TRIAL = -1000
 """Prompts of load that is not measured are those of trials from here downwards."""
 CACHE_FLAGS = ("--kv-cache-dtype", "--cache-type-k", "-ctk")
@@ -63,6 +66,7 @@ class Run:
         self.trials: list[Trial] = []
         self.runs: dict[str, list[Packed]] = {}
         """By cell."""
+        self.briefs: dict[str, list[Brief]] = {}
         self.cells: dict[str, CellResult] = {}
         self.weights: tuple[Weights | None, str] = (None, "no server was asked")
         self.spent_s: dict[str, float] = {}
@@ -129,8 +133,7 @@ class Run:
         self.instruments.sing(self._canary, memory=self.instruments.here)
         for cell in self.plan.workload.cells:
             if cell.id in self.cells:
-                runs = [packed.unpack() for packed in self.runs[cell.id]]
-                self._work_out(cell, runs, self.cells[cell.id].stopped_by)
+                self._work_out(cell, self.cells[cell.id].stopped_by)
 
     def _soak(self) -> None:
         """Load that is not measured."""
@@ -171,7 +174,9 @@ class Run:
     def _find(self, code: str, text: str) -> None:
         self.findings.setdefault(code, Finding(code=code, severity="warning", text=text))
 
-    def _work_out(self, cell: Cell, runs: Sequence[MeasuredRun], stopped_by: str) -> None:
+    def _work_out(self, cell: Cell, stopped_by: str) -> None:
+        """The cell's figures, for which all its requests are unpacked."""
+        runs = [packed.unpack() for packed in self.runs[cell.id]]
         given = Given.of(self.order.machine, self.weights, self.instruments.canaries, self.instruments.idle_w)
         self.cells[cell.id] = metrics.of_runs(cell, runs, stopped_by=stopped_by, given=given)
 
@@ -222,11 +227,14 @@ class Run:
         self.folder.add_trial(trial, records, self.instruments.take())
         self.trials.append(trial)  # only now: a result names no trial that is not stored
         self.instruments.judge(trial, self.running.processes() if self.running else None)
-        self.runs.setdefault(cell.id, []).append(Packed(trials.run_of(cell, trial, records, self.instruments.around)))
+        run = trials.run_of(cell, trial, records, self.instruments.around)
+        self.runs.setdefault(cell.id, []).append(Packed(run))
+        briefs = self.briefs.setdefault(cell.id, [])
+        briefs.append(stopping.brief(cell, run))
         self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
-        runs = [packed.unpack() for packed in self.runs[cell.id]]
-        reason = stopping.stop(self.plan.workload.profile, cell, runs, self.spent_s[cell.id])
-        self._work_out(cell, runs, reason or "interrupted")
+        reason = stopping.stop(self.plan.workload.profile, briefs, self.spent_s[cell.id])
+        if reason or sum(each.valid for each in briefs) <= AT_ONCE:
+            self._work_out(cell, reason or "interrupted")
         self.folder.save(self.result("running"))
         self.session.check_alive()
         return reason
@@ -275,6 +283,11 @@ class Run:
     def result(self, state: str) -> Result:
         """Everything known so far."""
         launch = self.plan.launch
+        if state in ("interrupted", "failed"):
+            for cell in self.plan.workload.cells:
+                known = self.cells[cell.id].trials if cell.id in self.cells else 0
+                if known < len(self.runs.get(cell.id, ())):
+                    self._work_out(cell, "interrupted")
         sensors = self.instruments.sampler.report()
         kernel: dict[str, str] = {}
         if state != "running" and self.instruments.here:

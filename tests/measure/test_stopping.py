@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.measure.stopping import stop
+from harness.measure.stopping import brief, stop
 from harness.measure.trials import runs_of
 from harness.schema.request import Record
 from harness.schema.workload import Profile
@@ -12,7 +12,8 @@ from tests.measure.streams import back_to_back, cell, even, failed, keyed, profi
 def decide(done: list[list[Record]], elapsed_s: float = 10.0, *, concurrency: int = 1, **changes: object) -> str | None:
     wanted: Profile = profile(**changes)
     trials = [trial(index) for index in range(len(done))]
-    return stop(wanted, cell(concurrency), runs_of(cell(concurrency), trials, keyed(done)), elapsed_s)
+    of = cell(concurrency)
+    return stop(wanted, [brief(of, run) for run in runs_of(of, trials, keyed(done))], elapsed_s)
 
 
 def paced(*steps: float) -> list[list[Record]]:
