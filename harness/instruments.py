@@ -9,10 +9,8 @@ import psutil
 from harness import clock
 from harness.hosts.local import LocalHost
 from harness.measure import health, power
-from harness.measure.latency import timing
 from harness.schema.health import Canary, Health, Reason
 from harness.schema.machine import Machine
-from harness.schema.request import Record
 from harness.schema.run import Trial
 from harness.schema.sensors import EDGE_NS, POWER_SCOPES, Absent, Idle, Sample
 from harness.sense import canary, kernel_log
@@ -113,15 +111,10 @@ class Instruments:
         foreign = seen & self._before if ours is None else seen - ours
         self._reasons += health.of_trial(trial, self.around, self.machine, {pid: _name(pid) for pid in foreign})
 
-    def sing(self, ask: Callable[[], Sequence[Record]], *, memory: bool) -> None:
-        """A canary: `ask` sends its request. With `memory` its speed is measured too."""
-        per_token = None
-        for record in ask():
-            times = timing(record)
-            if record.error is None and times.tokens:
-                per_token = (times.tpot_ns or times.e2e_ns / times.tokens) / 1e6
-        rate = canary.memory_bandwidth() if memory else None
-        self.canaries.append(Canary(t_ns=clock.now(), request_ms=per_token, memory_bytes_s=rate))
+    def sing(self, ask: Callable[[], float | None], *, memory: bool) -> None:
+        """A canary: `ask` sends its request and gives its milliseconds per token. With `memory` its speed is measured too."""
+        request_ms, rate = ask(), canary.memory_bandwidth() if memory else None
+        self.canaries.append(Canary(t_ns=clock.now(), request_ms=request_ms, memory_bytes_s=rate))
 
     @property
     def canary_due(self) -> bool:

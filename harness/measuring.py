@@ -24,7 +24,6 @@ from harness.report import text
 from harness.schema.health import DEGRADED, Canary
 from harness.schema.job import Job, Progress
 from harness.schema.plan import Plan
-from harness.schema.request import Record
 from harness.schema.result import CellResult, Finding, Result
 from harness.schema.run import Anchor, ClientReport, EngineFacts, FileHash, Trial
 from harness.schema.sensors import AFTER, BEFORE
@@ -125,12 +124,12 @@ class Run:
             if not unfinished:
                 return
             if self.instruments.canary_due:
-                self.instruments.sing(self._canary, memory=False)
+                self.instruments.sing(self.session.canary, memory=False)
 
     def _rest(self, when: str) -> None:
         """The idle machine, and a canary."""
         self.folder.add_idle(when, self.instruments.rest(when, self.plan.workload.profile.idle_seconds))
-        self.instruments.sing(self._canary, memory=self.instruments.here)
+        self.instruments.sing(self.session.canary, memory=self.instruments.here)
         for cell in self.plan.workload.cells:
             if cell.id in self.cells:
                 self._work_out(cell, self.cells[cell.id].stopped_by)
@@ -179,13 +178,6 @@ class Run:
         runs = [packed.unpack() for packed in self.runs[cell.id]]
         given = Given.of(self.order.machine, self.weights, self.instruments.canaries, self.instruments.idle_w)
         self.cells[cell.id] = metrics.of_runs(cell, runs, stopped_by=stopped_by, given=given)
-
-    def _canary(self) -> list[Record]:
-        raw = self.folder.path / "canary.raw"
-        self._drive(self.session.canary(), raw, lambda progress: None)
-        records = drive.read_records(raw)
-        raw.unlink()
-        return records
 
     def _ramp(self) -> None:
         """Rate by rate, each with all its trials: whether a rate is measured depends on the one before."""

@@ -51,13 +51,23 @@ class Session:
         what = stages.Trial(cell=cell, source=source, first=first, trace=work.trace)
         return self._job(stages.stages(what, self.ruler, partial(self._ask, cell)))
 
-    def canary(self) -> Job:
-        """A short request that is the same in every run of this recipe."""
+    def canary(self) -> float | None:
+        """Milliseconds per token of a short answer to a request that is the same in every run of this recipe; None: it failed."""
         fields = self.engine.request_fields(tokens=CANARY_TOKENS, salt="", prefix_caching=True)
-        messages = [Message("user", CANARY)]
-        sampling = self.plan.workload.sampling
+        messages, sampling = [Message("user", CANARY)], self.plan.workload.sampling
         body = prompts.body(messages, model=self.plan.served_model, tokens=CANARY_TOKENS, sampling=sampling, fields=fields)
-        return self._job([Stage(1, (Ask("measure", body, asked_tokens=CANARY_TOKENS),))])
+        payload = {name: value for name, value in msgspec.json.decode(body).items() if name not in ("stream", "stream_options")}
+        start = clock.now()
+        try:
+            reply = self._talk.ask(PATH, payload, "the canary")
+        except EngineError:
+            return None
+        took_ms = clock.since(start) * 1e3
+        match reply:
+            case {"usage": {"completion_tokens": int(count)}} if count > 0:
+                return took_ms / count
+            case _:
+                return None
 
     def _job(self, parts: Iterable[Stage]) -> Job:
         place = urlsplit(self.plan.url)

@@ -23,7 +23,7 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
 
     t_ns: int
     request_ms: float | None = None
-    """Time per token of a short answer to a fixed prompt; None: it was not answered."""
+    """Time per token of a short answer to a fixed prompt, from the request to its end; None: it was not answered."""
     memory_bytes_s: float | None = None
     """Read by the CPU; None: not measured this time."""
 

@@ -13,17 +13,17 @@ from harness import clock
 
 BLOCK_BYTES = 4 << 20
 """One call of numpy: long beside the switch of threads, short beside a pass."""
-SIZE_BYTES = 256 << 20
-"""Far more than any cache: a GB10 has 24 MiB of L3, the largest servers some 100 MiB a chip."""
-LEAST_BYTES = 64 << 20
+SIZE_BYTES = 64 << 20
+"""More than the caches: a GB10 has 24 MiB of L3."""
+LEAST_BYTES = 48 << 20
 """Below this caches would answer."""
 SHARE = 8
 """At most this part of the memory that is free is taken."""
-PASSES = 5
+PASSES = 3
 
 
-def memory_bandwidth(seconds: float = 0.25, size_bytes: int = SIZE_BYTES, threads: int | None = None) -> float | None:
-    """Bytes per second that the CPU reads from memory: the best of five short passes, which together take `seconds`. Filling the
+def memory_bandwidth(seconds: float = 0.03, size_bytes: int = SIZE_BYTES, threads: int | None = None) -> float | None:
+    """Bytes per second that the CPU reads from memory: the best of three short passes, which together take `seconds`. Filling the
     arrays comes on top. None where there is too little free memory for it.
 
     Each thread (one per usable core, or `threads`) looks for the largest of the 32-bit numbers in arrays of its own, block by block,

@@ -56,7 +56,7 @@ class Sampler:
         for no longer than `EDGE_NS`, and what it says of that time later on is dropped: figures that are computed now must not depend on
         it."""
         for track in self._tracks:
-            if track.latest and not track.reads_power:
+            if (track.latest or track.silent) and not track.reads_power:
                 continue
             while track.read_ns <= t_ns and track.silent < SILENT and clock.now() < t_ns + EDGE_NS:
                 clock.sleep(0.02)
