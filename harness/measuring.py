@@ -14,7 +14,7 @@ from harness.engines import flags
 from harness.instruments import Instruments
 from harness.launch.server import Server
 from harness.load import drive
-from harness.measure import goodput, metrics, speculation, stopping, trials
+from harness.measure import goodput, health, metrics, speculation, stopping, trials
 from harness.measure.given import Given
 from harness.measure.packed import Packed
 from harness.measure.stopping import Brief
@@ -83,15 +83,17 @@ class Run:
         self.folder.save_plan(self.plan)
         path = self.order.machine.models.get(self.plan.model) if running else None
         self.files = hash_files(Path(path), HASH_LIMIT_BYTES) if path else ()
-        self.weights = self._weigh(path)
+        self.weights = self.weigh(path)
         self.observer.say(f"Measuring {self.plan.served_model} on {self.facts.name} {self.facts.version or ''}".rstrip())
 
-    def _weigh(self, path: str | None) -> tuple[Weights | None, str]:
-        """What the model's files say that decoding reads, or the recipe's metadata."""
+    def weigh(self, path: str | None) -> tuple[Weights | None, str]:
+        """What the model's files (at `path`) say that decoding reads, or the recipe's metadata; None with a reason."""
         recipe = self.order.recipe
         launch = self.plan.launch
         cache = flags.value(launch.argv, *CACHE_FLAGS) if launch else None
         kv_dtype = None if cache in (None, "auto") else cache
+        if not self.instruments.here:
+            return None, "the server runs on another machine, whose memory is not known"
         if path:
             return files.look(Path(path), kv_dtype)
         return metadata.from_metadata(recipe.metadata, model=recipe.model, kv_dtype=kv_dtype)
@@ -105,7 +107,7 @@ class Run:
         self._rest(AFTER)
         result = self.result("complete")
         if result.health and result.health.verdict != DEGRADED:  # else the next run would be held against a sick machine
-            canaries.add(self.root, self.plan, result, self.instruments.canaries[0])
+            canaries.add(self.root, self.plan, result, health.best(self.instruments.canaries))
 
     def _cells(self) -> None:
         """Blocks of trials, each visiting every unfinished cell in a new seeded order, until the stopping rule has ended each cell."""
@@ -219,7 +221,7 @@ class Run:
         self.folder.add_trial(trial, records, self.instruments.take())
         self.trials.append(trial)  # only now: a result names no trial that is not stored
         self.instruments.judge(trial, self.running.processes() if self.running else None)
-        run = trials.run_of(cell, trial, records, self.instruments.around)
+        run = trials.run_of(cell, trial, records, self.instruments.around, self.instruments.first_read)
         self.runs.setdefault(cell.id, []).append(Packed(run))
         briefs = self.briefs.setdefault(cell.id, [])
         briefs.append(stopping.brief(cell, run))
@@ -276,10 +278,10 @@ class Run:
         """Everything known so far."""
         launch = self.plan.launch
         if state in ("interrupted", "failed"):
-            for cell in self.plan.workload.cells:
-                known = self.cells[cell.id].trials if cell.id in self.cells else 0
-                if known < len(self.runs.get(cell.id, ())):
-                    self._work_out(cell, "interrupted")
+            for cell in self.plan.workload.cells:  # all: the idle machine may have been read since
+                if runs := self.runs.get(cell.id):
+                    known = self.cells.get(cell.id)
+                    self._work_out(cell, known.stopped_by if known and known.trials == len(runs) else "interrupted")
         sensors = self.instruments.sampler.report()
         kernel: dict[str, str] = {}
         if state != "running" and self.instruments.here:

@@ -22,6 +22,8 @@ GIB = 2**30
 DF_LIMIT_S = 1.0
 RESULTS_BYTES, RESULTS_LEAST_BYTES = 2 * GIB, 100 * 2**20
 """A long run stores some hundred MB of records and samples."""
+PATHS = ("/", ".", "~")
+"""A model whose name begins so is a folder or a file."""
 LOADS_NOTHING = "paced"
 """Our own server of known speed has no model."""
 
@@ -44,7 +46,7 @@ def look(patient: Patient) -> Iterator[Check]:
     if loads:
         yield _model(recipe, place, reason if local and weights is None else "")
     yield _disk(patient, "disk", patient.results, RESULTS_BYTES, RESULTS_LEAST_BYTES, "for results")
-    if loads and local is None and (size := _download_bytes(recipe, weights)):
+    if loads and local is None and _of_the_hub(recipe.model) and (size := _download_bytes(recipe, weights)):
         cache = Path(patient.machine.hf_home)
         yield _disk(patient, "disk for the model", cache, size, size, f"for the {size / GIB:.0f} GiB of {recipe.model}")
     yield _memory(patient, weights if loads else None, reason)
@@ -82,7 +84,7 @@ def _place(patient: Patient, recipe: Recipe) -> Path | str:
     known = patient.machine.models.get(recipe.model)
     if known is not None:
         return Path(known)
-    if recipe.model.startswith(("/", ".", "~")):
+    if recipe.model.startswith(PATHS):
         path = Path(recipe.model).expanduser()
         return path if patient.host.glob(glob.escape(str(path))) else f"{path} does not exist"
     folder = f"{patient.machine.hf_home}/hub/models--{recipe.model.replace('/', '--')}"
@@ -97,6 +99,11 @@ def _place(patient: Patient, recipe: Recipe) -> Path | str:
     return f"only other revisions are here: {', '.join(Path(other).name[:12] for other in others)}"
 
 
+def _of_the_hub(model: str) -> bool:
+    """Whether an engine downloads what is not there."""
+    return "/" in model and not model.startswith(PATHS)
+
+
 def _model(recipe: Recipe, place: Path | str, incomplete: str) -> Check:
     if isinstance(place, Path):
         if incomplete:
@@ -104,7 +111,7 @@ def _model(recipe: Recipe, place: Path | str, incomplete: str) -> Check:
                 "model", WARN, f"{recipe.model}: {incomplete}", f"look into {place}: a download may have been cut short"
             )
         return Check("model", PASS, f"{recipe.model} is in {place}")
-    if "/" not in recipe.model or recipe.model.startswith(("/", ".", "~")):
+    if not _of_the_hub(recipe.model):
         return Check(
             "model", FAIL, f"{recipe.model}: {place}", "`make engines` brings the small models; see the recipe for others"
         )
@@ -152,9 +159,9 @@ def _memory(patient: Patient, weights: Weights | None, reason: str) -> Check:
     if weights is None:
         return Check("memory", PASS, f"{text}{f'; what the weights need is not known: {reason}' if reason else ''}")
     need = weights.memory_bytes
-    text = f"{text}, the weights need {need / GIB:.1f}"
     if patient.lacking("gpu") == FAIL and not machine.gpus:
-        return Check("memory", PASS, f"{text} of a GPU that is not there")
+        return Check("memory", SKIP, f"the weights need {need / GIB:.1f} GiB of a GPU that is not there")
+    text = f"{text}, the weights need {need / GIB:.1f}"
     own = [gpu.memory_bytes for gpu in machine.gpus if gpu.memory_bytes]
     if own and patient.lacking("gpu") == FAIL:
         text = f"the GPUs have {sum(own) / GIB:.1f} GiB, the weights need {need / GIB:.1f}"

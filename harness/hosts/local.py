@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -34,13 +35,18 @@ class LocalHost:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Ran:
+        pipe = subprocess.PIPE
         try:
-            done = subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False)
-        except subprocess.TimeoutExpired:
-            return Ran(None, "", f"{argv[0]} did not end within {timeout_s:g} s")
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
         except OSError as error:
             return Ran(None, "", f"{argv[0]}: {error.strerror}")
-        return Ran(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+        try:
+            out, err = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            with suppress(PermissionError):  # sudo is root's
+                child.kill()
+            return Ran(None, "", f"{argv[0]} did not end within {timeout_s:g} s")  # and is not waited for: it may never end
+        return Ran(child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         moved = self._moved(path)

@@ -77,10 +77,12 @@ def test_the_revision_counts(tmp_path: Path, revision: str, ref: str | None, sta
 def test_models_by_path_and_by_name(tmp_path: Path) -> None:
     by_path = IN_DOCKER.replace("model: org/model", f"model: {tmp_path}/weights")
     assert look(tmp_path, by_path)["model"].status == "fail"
+    assert "disk for the model" not in look(tmp_path, by_path), "nobody downloads it"
     folder(tmp_path / "weights", dense())
     assert look(tmp_path, by_path)["model"].status == "pass"
     by_name_alone = IN_DOCKER.replace("model: org/model", "model: weights")
     assert look(tmp_path, by_name_alone)["model"].status == "fail"
+    assert "disk for the model" not in look(tmp_path, by_name_alone)
     assert look(tmp_path, by_name_alone, machine(models={"weights": f"{tmp_path}/weights"}))["model"].status == "pass"
     assert "model" not in look(tmp_path, PACED)
 
@@ -125,6 +127,11 @@ def test_a_gpu_with_memory_of_its_own(tmp_path: Path) -> None:
     for size, status in ((80 * GIB, "pass"), (24 * GIB, "fail")):
         found = look(tmp_path, of=machine([Gpu(index=0, name="other", memory_bytes=size)]), available_bytes=9 * GIB)["memory"]
         assert found.status == status
+
+
+def test_memory_of_a_gpu_that_is_not_there_is_not_judged(tmp_path: Path) -> None:
+    found = look(tmp_path, of=machine(()))["memory"]
+    assert (found.status, "need 55.9 GiB of a GPU" in found.text) == ("skip", True)
 
 
 def test_port(tmp_path: Path) -> None:

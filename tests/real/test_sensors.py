@@ -6,6 +6,7 @@ The server is the paced one, as a recipe of its own, so that its processes are k
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,8 +73,10 @@ class Done(msgspec.Struct, frozen=True):
         return self.stored.result.cells[0].figures
 
 
-def bench(where: Path, env: Mapping[str, str], *words: str, watch: Callable[[], None] = lambda: None) -> Done:
-    """`watch` is called all the while."""
+def bench(
+    where: Path, env: Mapping[str, str], *words: str, watch: Callable[[], None] = lambda: None, until: str = "never"
+) -> Done:
+    """`watch` is called all the while. The run is interrupted as soon as the file `until` is in its journal."""
     (where / "paced.yaml").write_text(RECIPE)
     place = ["--set", f"port={free_port()}"]
     child = subprocess.Popen(
@@ -83,8 +86,12 @@ def bench(where: Path, env: Mapping[str, str], *words: str, watch: Callable[[], 
         stdout=(where / "out").open("w"),
         stderr=(where / "err").open("w"),
     )
+    interrupted = False
     while child.poll() is None:
         watch()
+        if not interrupted and list(where.glob(f"results/*/*/trials/{until}")):
+            interrupted = True
+            child.send_signal(signal.SIGINT)
         clock.sleep(0.02)
     (path,) = where.glob("results/[!.]*/*")
     return Done(child.returncode, (where / "out").read_text(), (where / "err").read_text(), folder.read(path))
@@ -129,7 +136,7 @@ def slower(where: Path) -> Done:
     return done
 
 
-def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float]) -> Done:
+def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float], until: str = "never") -> Done:
     """The GPU changes when this file of the journal is there."""
     nvml = FakeNvml(where, first)
     changed: list[float] = []
@@ -139,7 +146,7 @@ def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float]) ->
             changed.append(nvml.second)
             nvml.play(first.at(nvml.second, then))
 
-    return bench(where, nvml.env, "--runs", "3", watch=watch)
+    return bench(where, nvml.env, "--runs", "3", watch=watch, until=until)
 
 
 FAULTS: dict[str, tuple[FakeGpu, str]] = {
@@ -160,6 +167,7 @@ RUNS: dict[str, Callable[[Path], Done]] = {
     **{name: partial(_fault, gpu=gpu) for name, (gpu, _) in FAULTS.items()},
     "mid-run": lambda where: later(where, healthy_gb10(), "00000.jsonl", STUCK_LOW_POWER),
     "load": lambda where: later(where, healthy_gb10().at(-100, IDLE), "before.samples", DECODE),
+    "interrupted": lambda where: later(where, healthy_gb10().at(-100, IDLE), "before.samples", DECODE, until="after.samples"),
     "silent": lambda where: plain(where, gb10_all_refused()),
     "none": lambda where: plain(where),
     "rails": boxed,
@@ -205,6 +213,14 @@ def test_load_and_idle_are_told_apart(done: Runs) -> None:
     figures = done["load"].result().figures
     assert figures["gpu_w"].value == pytest.approx(30.0, rel=0.05)
     assert figures["gpu_idle_w"].value == pytest.approx(17.0, rel=0.05), "4 W before, 30 W after"
+
+
+def test_interrupted_when_the_idle_machine_had_just_been_read(done: Runs) -> None:
+    """The figures go by that reading, since it is in the result."""
+    found = done["interrupted"].result()
+    assert (found.code, found.stored.result.state, len(found.stored.result.idle)) == (130, "interrupted", 2)
+    assert found.figures["gpu_idle_w"].value == pytest.approx(17.0, rel=0.05)
+    assert "all agree" in verify(found.stored.path)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -297,4 +313,5 @@ def test_readings_that_stop_make_the_energy_unknown(done: Runs) -> None:
     sensors = found.stored.result.sensors
     assert sensors is not None
     assert "lost" in {absent.code for absent in sensors.absent}
+    assert (found.health.verdict, len(found.health.unseen)) == ("unknown", 4)
     assert "all agree" in verify(found.stored.path)
