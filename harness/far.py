@@ -6,6 +6,7 @@ has gone.
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 
@@ -13,7 +14,10 @@ import msgspec
 
 from harness import clock
 
-SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3")
+"""Never asks for a password. A connection that is cut without a word ends after 30 s: by itself ssh would wait for ever."""
+ANSWER_S = 30.0
+"""How long a host has to answer: to connect, and to start Python there."""
 TICK = b"?\n"
 TICKS = 9
 
@@ -35,8 +39,9 @@ def command(host: str, python: str, module: str) -> list[str]:
     return [*SSH, host, python, "-m", module, "-"]
 
 
-def begin(child: subprocess.Popen[bytes], order: object) -> Offset:
-    """Compares the clocks and hands the order over. Raises `OSError` or `msgspec.DecodeError` when nobody answers there."""
+def begin(child: subprocess.Popen[bytes], order: object, answer_s: float = ANSWER_S) -> Offset:
+    """Compares the clocks and hands the order over. Raises `OSError` or `msgspec.DecodeError` when nobody answers there, or not within
+    `answer_s`."""
     assert child.stdin is not None
     assert child.stdout is not None
     best = None
@@ -44,6 +49,8 @@ def begin(child: subprocess.Popen[bytes], order: object) -> Offset:
         before = clock.now()
         child.stdin.write(TICK)
         child.stdin.flush()
+        if not select.select([child.stdout], [], [], answer_s)[0]:
+            raise TimeoutError
         theirs = msgspec.json.decode(child.stdout.readline(), type=Tock).t_ns
         after = clock.now()
         found = Offset(theirs - (before + after) // 2, (after - before) // 2)

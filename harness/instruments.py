@@ -14,12 +14,14 @@ from harness.schema.health import Canary, Health, Reason
 from harness.schema.machine import Machine
 from harness.schema.run import Trial
 from harness.schema.sensors import EDGE_NS, POWER_SCOPES, Absent, Idle, Sample
-from harness.sense import canary, kernel_log
+from harness.sense import canary, gpu_load, kernel_log
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
 
 LOOK_S = 0.3
 """Every source has been read once by then."""
+FRESH_S = 5.0
+"""Of a reading that is shown live: sources are read once a second at the least."""
 KERNEL_CODES = {
     "no_memory": "gpu_out_of_memory",
     "xid": "gpu_error",
@@ -29,6 +31,8 @@ KERNEL_CODES = {
 }
 KERNEL_LINE = 200
 CANARY_EVERY_NS = 60 * NS_PER_S
+GPU_S, GPU_PATIENCE_S = 1.0, 5.0
+"""Of load for each GPU, and how long one that does not answer is waited for."""
 ANSWERS = 3
 """To a canary's request, at the most."""
 
@@ -51,10 +55,10 @@ class Instruments:
         self._unseen: tuple[str, ...] | None = None if here else ("the machine that the server runs on",)
 
     def watts(self) -> dict[str, float]:
-        """Now, by scope; of a scope that several sources read, the first one's."""
+        """Now, by scope; of a scope that several sources read, the first one's. What was lost meanwhile is not shown."""
         found: dict[str, dict[str, float]] = {}
         for sample in self.sampler.latest().values():
-            if sample.scope in POWER_SCOPES and sample.name.endswith(".power"):
+            if sample.scope in POWER_SCOPES and sample.name.endswith(".power") and clock.since(sample.t_ns) < FRESH_S:
                 of_scope = found.setdefault(sample.scope, {})
                 of_scope[sample.source] = of_scope.get(sample.source, 0.0) + sample.value
         return {scope: next(iter(found[scope].values())) for scope in POWER_SCOPES if scope in found}
@@ -118,10 +122,19 @@ class Instruments:
         foreign = _foreign(_processes(self.around), ours, self._before)
         self._reasons += health.of_trial(trial, self.around, self.machine, {pid: _name(pid) for pid in foreign})
 
-    def sing(self, ask: Callable[[], float | None], *, memory: bool) -> None:
-        """A canary: `ask` sends its request and gives its milliseconds per token. With `memory` its speed is measured too."""
-        request_ms, rate = self._quickest(ask), canary.memory_bandwidth() if memory else None
-        self.canaries.append(Canary(t_ns=clock.now(), request_ms=request_ms, memory_bytes_s=rate))
+    def sing(self, ask: Callable[[], float | None], *, resting: bool) -> None:
+        """A canary: `ask` sends its request and gives its milliseconds per token. With `resting` nothing else runs on this machine, and the
+        speed of its memory and of its GPUs is measured too."""
+        request_ms, rate, flop_s = self._quickest(ask), None, None
+        if resting:
+            rate, flop_s = canary.memory_bandwidth(), self._slowest_gpu()
+        self.canaries.append(Canary(t_ns=clock.now(), request_ms=request_ms, memory_bytes_s=rate, gpu_flop_s=flop_s))
+
+    def _slowest_gpu(self) -> float | None:
+        """Its FLOP/s. The server's own GPUs may have no memory left for this: then nothing is known."""
+        rates = [gpu_load.busy(GPU_S, gpu.uuid, GPU_PATIENCE_S) for gpu in self.machine.gpus]
+        known = [rate for rate in rates if not isinstance(rate, Absent)]
+        return min(known, default=None) if len(known) == len(rates) else None
 
     def _quickest(self, ask: Callable[[], float | None]) -> float | None:
         """Of up to three answers, no more than it takes to be as quick as the canaries before: one that was held up by something else, or
@@ -139,11 +152,13 @@ class Instruments:
     def canary_due(self) -> bool:
         return bool(self.canaries) and clock.now() > self.canaries[-1].t_ns + CANARY_EVERY_NS
 
-    def health(self, earlier: Sequence[Canary], kernel: Mapping[str, str]) -> Health:
-        """The verdict so far. `kernel`: lines of the kernel's log by reason code."""
+    def health(self, earlier: Sequence[Canary], kernel: Mapping[str, str], unread: Sequence[Absent] = ()) -> Health:
+        """The verdict so far. `kernel`: lines of the kernel's log by reason code. `unread`: that it may not be read, which matters where
+        there is a GPU."""
         said = [Reason(code=code, text=text) for code, text in kernel.items()]
         reasons = [*self._reasons, *health.of_canaries(self.canaries, earlier), *said]
         unseen = ("the machine under load",) if self._unseen is None else self._unseen
+        unseen += ("the kernel's log",) if unread and self.machine.gpus else ()
         return health.verdict(reasons, unseen, self.canaries, len(earlier))
 
 

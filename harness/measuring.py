@@ -26,7 +26,7 @@ from harness.schema.job import Job, Progress
 from harness.schema.plan import Plan
 from harness.schema.result import CellResult, Finding, Result
 from harness.schema.run import Anchor, ClientReport, EngineFacts, FileHash, Trial
-from harness.schema.sensors import AFTER, BEFORE
+from harness.schema.sensors import AFTER, BEFORE, Absent
 from harness.schema.weights import Weights
 from harness.schema.workload import Cell, Skipped
 from harness.session import open_session
@@ -126,12 +126,12 @@ class Run:
             if not unfinished:
                 return
             if self.instruments.canary_due:
-                self.instruments.sing(self.session.canary, memory=False)
+                self.instruments.sing(self.session.canary, resting=False)
 
     def _rest(self, when: str) -> None:
         """The idle machine, and a canary."""
         self.folder.add_idle(when, self.instruments.rest(when, self.plan.workload.profile.idle_seconds))
-        self.instruments.sing(self.session.canary, memory=self.instruments.here)
+        self.instruments.sing(self.session.canary, resting=self.instruments.here)
         for cell in self.plan.workload.cells:
             if cell.id in self.cells:
                 self._work_out(cell, self.cells[cell.id].stopped_by)
@@ -284,6 +284,7 @@ class Run:
                     self._work_out(cell, known.stopped_by if known and known.trials == len(runs) else "interrupted")
         sensors = self.instruments.sampler.report()
         kernel: dict[str, str] = {}
+        unread: list[Absent] = []
         if state != "running" and self.instruments.here:
             kernel, unread = self.instruments.kernel_log(self.anchor.wall)
             sensors = msgspec.structs.replace(sensors, absent=(*sensors.absent, *unread))
@@ -306,7 +307,7 @@ class Run:
             idle=tuple(self.instruments.idle),
             weights=self.weights[0],
             weights_reason=self.weights[1],
-            health=self.instruments.health(self.earlier, kernel),
+            health=self.instruments.health(self.earlier, kernel, unread),
             trials=tuple(self.trials),
             cells=cells,
             skipped=(*self.plan.workload.skipped, *self.skipped),

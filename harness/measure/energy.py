@@ -48,12 +48,14 @@ COARSE_ALONE, COARSE_BESIDE_POWER = 0.05, 0.01
 UPDATES_PER_WINDOW = 10
 """Of the sensor, on average, in a window of prefill or of decode."""
 COARSE_COUNTER, WINDOW_SHORT, NO_WINDOW, DISAGREEMENT = "coarse_counter", "window_short", "no_window", "disagreement"
+ZERO_POWER = "zero_power"
 REASONS = {
     NOT_MEASURED: "not read",
     GAP: "a gap between readings in or around the window",
     FEW_SAMPLES: f"fewer than {LEAST_READINGS} readings in the window",
     COUNTER_FELL: "the counter fell",
     COARSE_COUNTER: "the counter's steps are too large for the window",
+    ZERO_POWER: "it read 0 W throughout, which nothing that is on draws",
     WINDOW_SHORT: f"the windows are shorter than {UPDATES_PER_WINDOW} updates of the sensor, or it never changes",
 }
 JOULES_PER_WH = 3600
@@ -199,6 +201,8 @@ def _by(
         if code is None:
             of_part = counted_j(readings, within) if method == COUNTER else integral_j(readings, within)
             joules += of_part
+            if method == INTEGRAL and of_part <= 0:
+                code = ZERO_POWER
             if method == COUNTER and (of_part <= 0 or step_j(readings, within) * within.count > coarse * of_part):
                 code = COARSE_COUNTER
         if code is not None:

@@ -108,10 +108,17 @@ def _of_host(readings: Readings, machine: Machine, foreign: Mapping[int, str]) -
 
 
 def best(canaries: Sequence[Canary]) -> Canary:
-    """Of one run, for later ones to be compared with: its quickest request and its fastest reading, since theirs are compared by that."""
+    """Of one run, for later ones to be compared with: its quickest request and its fastest memory and GPU, since theirs are compared by
+    that."""
     times = [canary.request_ms for canary in canaries if canary.request_ms is not None]
     rates = [canary.memory_bytes_s for canary in canaries if canary.memory_bytes_s is not None]
-    return Canary(t_ns=canaries[0].t_ns, request_ms=min(times, default=None), memory_bytes_s=max(rates, default=None))
+    flops = [canary.gpu_flop_s for canary in canaries if canary.gpu_flop_s is not None]
+    return Canary(
+        t_ns=canaries[0].t_ns,
+        request_ms=min(times, default=None),
+        memory_bytes_s=max(rates, default=None),
+        gpu_flop_s=max(flops, default=None),
+    )
 
 
 def of_canaries(canaries: Sequence[Canary], before: Sequence[Canary]) -> list[Reason]:
@@ -130,7 +137,19 @@ def of_canaries(canaries: Sequence[Canary], before: Sequence[Canary]) -> list[Re
     if rates and len(known) >= HISTORY and max(rates) < SLOWER_MEMORY * median(known):
         text = f"the CPU reads memory at {max(rates) / 1e9:.0f} GB/s; in {len(known)} runs before at {median(known) / 1e9:.0f}"
         found.append(Reason(code="slow_memory", text=text))
-    return found
+    return [*found, *_of_gpu_canaries(canaries, before)]
+
+
+def _of_gpu_canaries(canaries: Sequence[Canary], before: Sequence[Canary]) -> Iterator[Reason]:
+    flops = [canary.gpu_flop_s / 1e12 for canary in canaries if canary.gpu_flop_s is not None]
+    earlier = [canary.gpu_flop_s / 1e12 for canary in before if canary.gpu_flop_s is not None]
+    if flops and max(flops) > SLOWER * min(flops):
+        yield Reason(
+            code="slow_gpu", text=f"the GPU computed at {min(flops):.1f} to {max(flops):.1f} TFLOP/s in the course of the run"
+        )
+    elif flops and len(earlier) >= HISTORY and SLOWER * max(flops) < median(earlier):
+        text = f"the GPU computes at {max(flops):.1f} TFLOP/s; in {len(earlier)} runs before at {median(earlier):.1f}"
+        yield Reason(code="slow_gpu", text=text)
 
 
 def verdict(reasons: Iterable[Reason], unseen: Sequence[str], canaries: Sequence[Canary], compared_with: int) -> Health:

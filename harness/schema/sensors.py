@@ -80,6 +80,6 @@ class SensorReport(msgspec.Struct, frozen=True, kw_only=True):
 
     wall_s: float
     cpu_s: float
-    """Of all its reading; as a share of one core: divided by `wall_s`."""
+    """Of its threads; as a share of one core: divided by `wall_s`."""
     sources: tuple[SourceReport, ...]
     absent: tuple[Absent, ...]

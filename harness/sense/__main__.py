@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.comm import SENSES, name_process
 from harness.far import ordered, say
 from harness.sense.remote import SAY_S, Order, Said
 from harness.sense.sampler import Sampler
@@ -15,6 +16,7 @@ from harness.sense.sources import open_sources
 
 
 def main() -> None:
+    name_process(SENSES)
     order = msgspec.json.decode(ordered(), type=Order)
     with Sampler(open_sources(Path(order.root))) as sampler:
         while not (select.select([0], [], [], SAY_S)[0] and not os.read(0, 1)):

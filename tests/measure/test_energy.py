@@ -55,6 +55,12 @@ def test_within_one_percent_though_readings_are_lost(
     assert joules(found) == pytest.approx(CURVES[name].between(bounds), rel=0.01)
 
 
+def test_a_sensor_that_reads_zero_has_measured_nothing() -> None:
+    silent = [msgspec.structs.replace(sample, value=0.0) for sample in Sensor(constant(30.0)).power()]
+    found = of(silent, window(0.0, 20.0))
+    assert (found.joules, found.code) == (None, "zero_power")
+
+
 @pytest.mark.parametrize("update", [0.1, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("length", [4.0, 11.3, 30.0])
 def test_the_boundary_error_holds(update: float, length: float) -> None:

@@ -158,8 +158,10 @@ def test_processes_of_others() -> None:
     assert "python3 (4711)" in found.text
 
 
-def canaries(*request_ms: float, memory: float | None = None) -> list[Canary]:
-    return [Canary(t_ns=index, request_ms=value, memory_bytes_s=memory) for index, value in enumerate(request_ms)]
+def canaries(*request_ms: float, memory: float | None = None, gpu: float | None = None) -> list[Canary]:
+    return [
+        Canary(t_ns=index, request_ms=value, memory_bytes_s=memory, gpu_flop_s=gpu) for index, value in enumerate(request_ms)
+    ]
 
 
 def test_a_slow_state_that_comes_or_goes_during_the_run() -> None:
@@ -189,6 +191,17 @@ def test_slow_memory() -> None:
     assert [reason.code for reason in health.of_canaries(canaries(1.0, memory=1e11), earlier)] == ["slow_memory"]
     assert health.of_canaries(canaries(1.0, memory=1.5e11), earlier) == []
     assert health.of_canaries([Canary(t_ns=0)], earlier) == []
+
+
+def test_a_slow_gpu() -> None:
+    """29.5 TFLOP/s at 2.4 GHz, 7.5 at 611 MHz; a chip that is warmer than before is not a slow one."""
+    earlier = canaries(1.0, 1.0, 1.0, gpu=29.5e12)
+    assert [reason.code for reason in health.of_canaries(canaries(1.0, 1.0, gpu=7.5e12), earlier)] == ["slow_gpu"]
+    assert health.of_canaries(canaries(1.0, gpu=7.5e12), earlier[:2]) == [], "two runs are no history"
+    assert health.of_canaries(canaries(1.0, gpu=27e12), earlier) == []
+    (fell,) = health.of_canaries([*canaries(1.0, gpu=29.5e12), *canaries(1.0), *canaries(1.0, gpu=7.5e12)], earlier)
+    assert (fell.code, "7.5 to 29.5 TFLOP/s" in fell.text) == ("slow_gpu", True)
+    assert health.best([*canaries(1.0, gpu=7.5e12), *canaries(1.0, gpu=29.5e12)]).gpu_flop_s == 29.5e12
 
 
 def test_the_verdict() -> None:

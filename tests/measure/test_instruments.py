@@ -11,7 +11,7 @@ import psutil
 
 from harness.instruments import Instruments
 from harness.schema.health import Health
-from harness.schema.sensors import Sample
+from harness.schema.sensors import Absent, Sample
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
 from tests.measure.test_health import GB10, TRIAL, elsewhere, samples
@@ -44,6 +44,18 @@ def test_a_sensor_that_is_lost_on_the_way() -> None:
     assert judged({4711}, lost).unseen == ("its power",), "during a trial"
 
 
+def test_a_kernel_log_that_may_not_be_read() -> None:
+    """On a machine with a GPU: out of memory is said nowhere else."""
+    unread = [Absent(source="kernel_log", scope="host", code="no_permission", text="may not be read")]
+    found = instruments()
+    found.around = samples({})
+    found.judge(TRIAL, {4711})
+    assert found.health((), {}).verdict == "healthy"
+    assert (found.health((), {}, unread).verdict, found.health((), {}, unread).unseen) == ("unknown", ("the kernel's log",))
+    found.machine = msgspec.structs.replace(GB10, gpus=())
+    assert found.health((), {}, unread).verdict == "healthy"
+
+
 def test_a_server_elsewhere() -> None:
     found = instruments(here=False)
     found.around = elsewhere({})
@@ -73,7 +85,7 @@ class TestCanary:
         found, asked = instruments(), []
         for answers in runs:
             left = list(answers)
-            found.sing(partial(left.pop, 0), memory=False)
+            found.sing(partial(left.pop, 0), resting=False)
             asked.append(len(answers) - len(left))
         return [each.request_ms for each in found.canaries], asked
 

@@ -25,6 +25,8 @@ from harness.store import folder
 from harness.store.folder import Stored
 from harness.units import NS_PER_S
 from harness.verify import verify
+from tests import fake_cuda
+from tests.fake_cuda import GB10_FLOPS
 from tests.fake_nvml import (
     DECODE,
     IDLE,
@@ -136,6 +138,17 @@ def slower(where: Path) -> Done:
     return done
 
 
+def computing(where: Path) -> Done:
+    """Three runs beside a GPU that computes as it should, and one when it does not, which neither its clock nor its watts show."""
+    library, nvml = fake_cuda.built(where), FakeNvml(where, healthy_gb10())
+    for flops in (GB10_FLOPS, GB10_FLOPS, GB10_FLOPS, 7.5e12):
+        env = fake_cuda.environment(nvml.env, library, where / "cuda.txt", flops=flops)
+        done = bench(where, env, "--requests", "4", "--runs", "1")
+        (path,) = where.glob("results/[!.]*/*")
+        path.rename(where / f"done-{clock.now()}")
+    return done
+
+
 def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float], until: str = "never") -> Done:
     """The GPU changes when this file of the journal is there."""
     nvml = FakeNvml(where, first)
@@ -174,6 +187,7 @@ RUNS: dict[str, Callable[[Path], Done]] = {
     "prochot": partial(boxed, change=lambda chip, root: chip.status(prochot=1)),
     "stall": partial(boxed, change=stall),
     "slow": slower,
+    "slow GPU": computing,
     "plug": partial(at_the_wall, kind="shelly2", words=("--requests", "80", "--runs", "1")),  # ten readings take ten seconds
     "plug that hangs": partial(at_the_wall, kind="shelly2", mood=HANG),
     "plug with kWh only": partial(
@@ -259,6 +273,13 @@ def test_a_slow_state_that_no_sensor_shows(done: Runs) -> None:
     """By the canary: 8 ms a token where it took 5 in the runs before."""
     health = done["slow"].result().health
     assert (health.verdict, [reason.code for reason in health.reasons], health.compared_with) == ("degraded", ["slow_state"], 3)
+
+
+def test_a_gpu_that_computes_slowly(done: Runs) -> None:
+    """It is asked before the first cell and after the last, not between cells, where it would hold up the server."""
+    health = done["slow GPU"].result().health
+    assert [canary.gpu_flop_s for canary in health.canaries] == [pytest.approx(7.5e12, rel=0.1)] * 2
+    assert (health.verdict, [reason.code for reason in health.reasons], health.compared_with) == ("degraded", ["slow_gpu"], 3)
 
 
 def test_watts_at_the_wall(done: Runs) -> None:
