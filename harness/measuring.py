@@ -198,7 +198,7 @@ class Run:
         """One trial, stored before anything else happens. Gives the reason when the cell is done."""
         self._cool()
         index = len(self.trials)
-        job = self.session.job(cell, index, first=cell.id not in self.runs)
+        job = self.session.job(cell, index, first=not self.runs.get(cell.id))
         raw = self.folder.trial_path(index)
         before = self.session.counters()
         start = clock.now()
@@ -218,13 +218,16 @@ class Run:
             counters_after=after,
         )
         self.instruments.sampler.wait_past(end)
-        self.folder.add_trial(trial, records, self.instruments.take())
-        self.trials.append(trial)  # only now: a result names no trial that is not stored
-        self.instruments.judge(trial, self.running.processes() if self.running else None)
+        samples = self.instruments.take()
         run = trials.run_of(cell, trial, records, self.instruments.around, self.instruments.first_read)
-        self.runs.setdefault(cell.id, []).append(Packed(run))
-        briefs = self.briefs.setdefault(cell.id, [])
-        briefs.append(stopping.brief(cell, run))
+        packed, brief = Packed(run), stopping.brief(cell, run)
+        runs, briefs = self.runs.setdefault(cell.id, []), self.briefs.setdefault(cell.id, [])
+        self.folder.add_trial(trial, records, samples)
+        # Only now, as a result names no trial that is not stored; and together, as none that it names is without figures.
+        runs.append(packed)
+        briefs.append(brief)
+        self.trials.append(trial)
+        self.instruments.judge(trial, self.running.processes() if self.running else None)
         self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
         reason = stopping.stop(self.plan.workload.profile, briefs, self.spent_s[cell.id])
         if reason or sum(each.valid for each in briefs) <= AT_ONCE:

@@ -59,6 +59,10 @@ def findings(runs: Sequence[Run]) -> list[Finding]:
         found.append(Finding(code="short_power_window", severity="note", text=text))
     for scope in known:
         of_scope = [run.power[scope] for run in runs if scope in run.power]
+        unknown = [each for each in of_scope if each.joules is None]
+        if unknown:
+            text = f"{scope}: watts and joules are of {len(of_scope) - len(unknown)} of {len(of_scope)} trials: {unknown[0].reason}"
+            found.append(Finding(code="energy_of_some_trials", severity="note", text=text))
         off = [abs(each.disagreement or 0.0) for each in of_scope if each.passed_over == energy.DISAGREEMENT]
         if off:
             text = f"{scope}: the energy counter is {max(off):.0%} off the power readings, which count: it may cover something else"

@@ -55,6 +55,8 @@ harness:
   profiles:
     short: {pp: [64], tg: [32], concurrency: [1], requests: 8, runs: 2, max_runs: 2, target: null, idle_seconds: 1.2}
 """
+GPU_IS_LOST = 15
+"""Of nvmlReturn_t."""
 TOGETHER = 6
 """Runs that go on side by side: they mostly wait."""
 
@@ -141,25 +143,31 @@ def slower(where: Path) -> Done:
 def computing(where: Path) -> Done:
     """Three runs beside a GPU that computes as it should, and one when it does not, which neither its clock nor its watts show."""
     library, nvml = fake_cuda.built(where), FakeNvml(where, healthy_gb10())
-    for flops in (GB10_FLOPS, GB10_FLOPS, GB10_FLOPS, 7.5e12):
+
+    def run(flops: float) -> Done:
         env = fake_cuda.environment(nvml.env, library, where / "cuda.txt", flops=flops)
         done = bench(where, env, "--requests", "4", "--runs", "1")
         (path,) = where.glob("results/[!.]*/*")
         path.rename(where / f"done-{clock.now()}")
-    return done
+        return done
+
+    for _ in range(6):  # a machine that others use may find a run of its own slow, which is then no history
+        if run(GB10_FLOPS).health.compared_with == 2:
+            break
+    return run(7.5e12)
 
 
-def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float], until: str = "never") -> Done:
-    """The GPU changes when this file of the journal is there."""
+def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float] | None, *words: str, until: str = "never") -> Done:
+    """The GPU changes, or with None is lost, when this file of the journal is there."""
     nvml = FakeNvml(where, first)
     changed: list[float] = []
 
     def watch() -> None:
         if not changed and list(where.glob(f"results/*/*/trials/{after}")):
             changed.append(nvml.second)
-            nvml.play(first.at(nvml.second, then))
+            nvml.play(first.refuse(nvml.second, GPU_IS_LOST) if then is None else first.at(nvml.second, then))
 
-    return bench(where, nvml.env, "--runs", "3", watch=watch, until=until)
+    return bench(where, nvml.env, *(words or ("--runs", "3")), watch=watch, until=until)
 
 
 FAULTS: dict[str, tuple[FakeGpu, str]] = {
@@ -193,7 +201,7 @@ RUNS: dict[str, Callable[[Path], Done]] = {
     "plug with kWh only": partial(
         at_the_wall, kind="homeassistant", address="homeassistant://127.0.0.1:{port}/sensor.plug_energy"
     ),
-    "lost": lambda where: plain(where, healthy_gb10().refuse(3.0, 15)),
+    "lost": lambda where: later(where, healthy_gb10(), "00000.jsonl", None),
 }
 
 
@@ -330,7 +338,8 @@ def test_no_library_at_all(done: Runs) -> None:
 def test_readings_that_stop_make_the_energy_unknown(done: Runs) -> None:
     found = done["lost"].result()
     assert found.code == 0, found.err
-    assert found.figures["gpu_w"].value is None
+    assert found.figures["gpu_w"].n == 1
+    assert "watts and joules are of 1 of 3 trials: nvml" in " ".join(found.out.split())
     sensors = found.stored.result.sensors
     assert sensors is not None
     assert "lost" in {absent.code for absent in sensors.absent}
