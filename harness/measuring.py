@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness import __version__, clock
-from harness.engines import flags
+from harness import __version__, clock, fits
+from harness.engines import ENGINES
 from harness.instruments import Instruments
 from harness.launch.server import Server
 from harness.load import drive
@@ -33,7 +33,7 @@ from harness.session import open_session
 from harness.store import calibrations, canaries
 from harness.store.folder import ResultFolder
 from harness.units import seconds
-from harness.weights import files, metadata
+from harness.weights import metadata
 
 HASH_LIMIT_BYTES = 20 * 2**30  # larger models are named by their Hugging Face blobs: hashing 70 GB costs minutes
 AT_ONCE = 5000
@@ -41,7 +41,6 @@ AT_ONCE = 5000
 the cell is done: it takes time and memory for all of them at once."""
 SOAK_TRIAL = -1000
 """Prompts of load that is not measured are those of trials from here downwards."""
-CACHE_FLAGS = ("--kv-cache-dtype", "--cache-type-k", "-ctk")
 
 
 class Run:
@@ -83,20 +82,19 @@ class Run:
         self.folder.save_plan(self.plan)
         path = self.order.machine.models.get(self.plan.model) if running else None
         self.files = hash_files(Path(path), HASH_LIMIT_BYTES) if path else ()
-        self.weights = self.weigh(path)
+        self.weights = self.weigh()
         self.observer.say(f"Measuring {self.plan.served_model} on {self.facts.name} {self.facts.version or ''}".rstrip())
 
-    def weigh(self, path: str | None) -> tuple[Weights | None, str]:
-        """What the model's files (at `path`) say that decoding reads, or the recipe's metadata; None with a reason."""
-        recipe = self.order.recipe
-        launch = self.plan.launch
-        cache = flags.value(launch.argv, *CACHE_FLAGS) if launch else None
-        kv_dtype = None if cache in (None, "auto") else cache
+    def weigh(self) -> tuple[Weights | None, str]:
+        """What the model's files say that decoding reads, or the recipe's metadata; None with a reason. A server that somebody else
+        started may have its files elsewhere."""
         if not self.instruments.here:
             return None, "the server runs on another machine, whose memory is not known"
-        if path:
-            return files.look(Path(path), kv_dtype)
-        return metadata.from_metadata(recipe.metadata, model=recipe.model, kv_dtype=kv_dtype)
+        recipe, launch = self.order.recipe, self.plan.launch
+        if launch is None:
+            return metadata.from_metadata(recipe.metadata, model=recipe.model)
+        claim = ENGINES[self.plan.engine].memory(launch.argv, launch.env)
+        return fits.weigh(fits.planned(self.plan, recipe), claim, launch.argv, self.order.machine)
 
     def measure(self) -> None:
         """Everything there is to measure, between two looks at the idle machine."""

@@ -48,5 +48,5 @@ def test_a_server_elsewhere_does_not_read_this_machines_memory(tmp_path: Path, h
     plan = order.plan()
     folder = ResultFolder.create(tmp_path, plan.recipe_name, order.recipe.text, plan)
     run = Run(order, plan, folder, Silent(), Instruments(Sampler(()), GB10, here=here), tmp_path)
-    weights, reason = run.weigh(None)
+    weights, reason = run.weigh()
     assert (weights is not None, bool(reason)) == (known, not known)
