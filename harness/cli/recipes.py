@@ -34,9 +34,28 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON for prog
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A recipe's name or path.")]) -> None:
-    """The recipe as it is written."""
-    print(settings.recipe(name).text, end="")
+def show(
+    name: Annotated[str, typer.Argument(help="A recipe's name or path.")],
+    command: Annotated[bool, typer.Option("--command", help="The command line it makes, instead of the file.")] = False,
+    dialect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Whose rules make the command: sparkrun-0.4, as everywhere in the harness, sparkrun-0.2, or eugr.",
+        ),
+    ] = None,
+) -> None:
+    """The recipe as it is written, or the command that a loader makes of it."""
+    from harness.errors import UsageError
+    from harness.recipe import older
+
+    recipe = settings.recipe(name)
+    if not command and dialect is None:
+        print(recipe.text, end="")
+        return
+    if dialect is not None and dialect not in older.DIALECTS:
+        raise UsageError(f"--dialect {dialect}: no such rules", f"known: {', '.join(older.DIALECTS)}")
+    print(older.command(recipe, dialect or older.SPARKRUN_0_4))
 
 
 @app.command()

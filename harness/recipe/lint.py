@@ -13,7 +13,8 @@ import msgspec
 
 from harness import secret
 from harness.errors import did_you_mean
-from harness.recipe import dialects, docker, render
+from harness.recipe import dialects, docker, older, render
+from harness.recipe.command import NO_PROGRAM, SAY_THE_PROGRAM
 from harness.recipe.document import Document, Where
 from harness.recipe.overrides import ALWAYS
 from harness.recipe.resolve import RUNTIMES
@@ -59,6 +60,7 @@ FLAGS = {
 """By engine: flags that newer parsers refuse, and what to write instead."""
 
 FLOATING = re.compile(r"(^|[-.])(latest|nightly|main|master|dev|edge|stable)$")
+TEMPLATE = re.compile(r"\{[A-Za-z_][\w.]*\}")
 DATE = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 
 
@@ -67,7 +69,7 @@ def lint(recipe: Recipe) -> list[Finding]:
     document = Document(recipe.text, recipe.path)
     found = [
         Finding(recipe.path, document.line(*where), severity, text)
-        for check in (_format, _command, _flags, _container, _model, _secrets, _published)
+        for check in (_format, _command, _flags, _container, _model, _env, _secrets, _published)
         for where, severity, text in check(recipe, document)
     ]
     return sorted(found, key=lambda finding: finding.line)
@@ -120,8 +122,13 @@ def _command(recipe: Recipe, document: Document) -> Iterator[Remark]:
         yield ("command",), NOTE, "{{ }} is version 1's way to write braces; JSON needs no doubling in version 2"
     if re.search(r"\\[ \t]+\n", recipe.command):
         yield ("command",), WARNING, "blanks after a line's last backslash end the command there in a shell"
-    if render.words(text) is None:
+    words = render.words(text)
+    if words and words[0] == NO_PROGRAM:
+        yield ("command",), ERROR, f"the command begins with '{NO_PROGRAM}', which is no program: {SAY_THE_PROGRAM}"
+    if words is None:
         yield ("command",), NOTE, "the command needs a shell: it runs as bash -c"
+    if others := list(older.differences(recipe)):
+        yield ("command",), NOTE, f"rendered by sparkrun 0.4's rules; {'; '.join(others)}"
 
 
 def _flags(recipe: Recipe, document: Document) -> Iterator[Remark]:
@@ -159,6 +166,21 @@ def _model(recipe: Recipe, document: Document) -> Iterator[Remark]:
         yield ("model_revision",), WARNING, "the command does not pass it on: add --revision {model_revision}"
     if not recipe.model_revision and re.fullmatch(r"[\w.-]+/[\w.-]+", recipe.model):
         yield ("model",), NOTE, "no model_revision: the weights may change under the same name"
+
+
+def _env(recipe: Recipe, document: Document) -> Iterator[Remark]:
+    """What looks as if it were filled in, and is not."""
+    for name, value in recipe.env.items():
+        if secret.REFERENCE.fullmatch(value):
+            continue
+        if "$" in value:
+            yield (
+                ("env", name),
+                NOTE,
+                f"'{value}' is passed on as it stands: only a value that is nothing but $NAME is looked up",
+            )
+        elif TEMPLATE.search(value):
+            yield ("env", name), WARNING, f"'{value}' is passed on as it stands: placeholders are filled in only in the command"
 
 
 def _secrets(recipe: Recipe, document: Document) -> Iterator[Remark]:
