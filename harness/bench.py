@@ -11,13 +11,14 @@ from harness.engines import ENGINES
 from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
 from harness.hosts.local import LocalHost, is_this_machine
 from harness.instruments import Instruments
-from harness.launch import oom, preflight, server
+from harness.launch import flags, oom, preflight, server
 from harness.launch.memory import RETURN_LIMIT_S, drop_caches, memory_back
 from harness.launch.server import Server
 from harness.launch.watchdog import default_floor
 from harness.measuring import Run
 from harness.order import Observer, Order
-from harness.recipe import load
+from harness.recipe import lint, load
+from harness.recipe.overrides import apply
 from harness.report import text
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
@@ -99,11 +100,12 @@ def recipe_for_url(url: str) -> Recipe:
 
 
 def _ready_plan(order: Order, observer: Observer) -> Plan:
-    """The plan with everything it needs at hand: requirements met, port free. Raises `MachineError`."""
+    """The plan with everything it needs at hand: requirements met, port free. Raises `MachineError`, `RecipeError`."""
     plan = order.plan()
     if plan.launch is None:
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
+    _check_flags(order, plan.engine, plan.launch.image)
     if not server.port_free(plan.host, plan.port):
         taken = f"port {plan.port} is taken{server.owner_of(plan.port)}"
         if "port" in order.overrides:
@@ -114,6 +116,13 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
             raise MachineError(taken, f"end that program; another port cannot be taken: {error.message}") from None
         observer.say(f"{taken[0].upper()}{taken[1:]}, so the server gets {plan.port}")
     return plan
+
+
+def _check_flags(order: Order, engine: str, image: str | None) -> None:
+    """Where it is known what the engine takes: asking vLLM or SGLang takes as long as their own refusal. Raises `RecipeError`."""
+    asked = flags.ask(LocalHost(), order.machine, engine, image, kept=order.cache)
+    if asked.flags and asked.own and (refused := lint.refused(apply(order.recipe, order.overrides).recipe, asked.flags)):
+        raise refused
 
 
 @contextmanager

@@ -60,6 +60,8 @@ def doctor(
         chosen,
         results=results_dir or settings.results_root(),
         system_root=settings.system_root(),
+        cache=settings.cache_folder(),
+        say=lambda text: print(text, file=sys.stderr),
     )
     checks = list(examine(patient, _sources(plug, plug_token_env)))
     if json:

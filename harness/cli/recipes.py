@@ -63,16 +63,32 @@ def lint(
     names: Annotated[list[str] | None, typer.Argument(help="Names or paths; all of them if none is given.")] = None,
 ) -> None:
     """Read recipes and say what is wrong or risky in them."""
+    from functools import cache, partial
+
     from harness.errors import RecipeError
+    from harness.hosts.local import LocalHost
+    from harness.launch import flags
     from harness.recipe import catalog, lint, load
+    from harness.recipe.flags import said
+    from harness.recipe.resolve import engine_of
 
     paths: list[Path] = (
         [catalog.find(name, settings.recipe_folders()) for name in names] if names else catalog.paths(settings.recipe_folders())
     )
-    findings = [finding for path in paths for finding in lint.lint(load.load(path))]
-    for finding in findings:
-        print(finding)
-    errors = [finding for finding in findings if finding.severity == "error"]
+    ask = cache(partial(flags.ask, LocalHost(), settings.machine(), kept=settings.cache_folder(), say=_say))
+    findings, told = [], set()
+    for path in paths:
+        recipe = load.load(path)
+        asked = ask(engine_of(recipe) or "", recipe.container)
+        findings += lint.lint(recipe, asked.flags, own=asked.own)
+        told.add(f"Flags by {said(asked.flags)}" if asked.flags else f"Flags by heart only: {asked.reason}")
+    for line in [*findings, *sorted(told)]:
+        print(line)
+    errors = [finding for finding in findings if finding.severity == lint.ERROR]
     if errors:
-        raise RecipeError(f"{len(errors)} of {len(paths)} recipes' lines are wrong", "mend the lines marked error above")
+        raise RecipeError(f"{len(errors)} lines of {len(paths)} recipes are wrong", "mend the lines marked error above")
     print(f"{len(paths)} recipes read, {len(findings)} remarks")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

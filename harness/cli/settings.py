@@ -37,6 +37,11 @@ def system_root() -> Path:
     return Path(os.environ.get("HARNESS_SYSTEM_ROOT", "/"))
 
 
+def cache_folder() -> Path:
+    """What can be had again, only slower: what engines said of their flags."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spark-harness"
+
+
 def recipe_folders() -> list[Path]:
     """Where recipes are looked up by name, the first hit wins: this project's, the user's, those that came with the package."""
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
@@ -134,6 +139,7 @@ def order(
         memory_floor_bytes=_floor(memory_floor),
         drop_caches=drop_caches,
         system_root=system_root(),
+        cache=cache_folder(),
     )
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from harness.doctor.patient import Patient
 from harness.errors import RecipeError
-from harness.launch import preflight
+from harness.launch import flags, preflight
 from harness.launch.watchdog import default_floor
 from harness.recipe import lint
+from harness.recipe.flags import said
+from harness.recipe.resolve import engine_of
 from harness.schema.doctor import FAIL, PASS, SKIP, WARN, Check
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
@@ -56,13 +58,20 @@ def _flags(patient: Patient, recipe: Recipe) -> Iterator[Check]:
     refusal = patient.refusal
     if refusal is not None:
         yield Check("recipe", FAIL, refusal.message, refusal.hint)
+    engine = engine_of(recipe) or ""
+    asked = flags.ask(patient.host, patient.machine, engine, recipe.container, kept=patient.cache, say=patient.say)
     grave = {lint.ERROR: FAIL, lint.WARNING: WARN}
-    found = [finding for finding in lint.lint(recipe) if finding.severity in grave]
+    found = [finding for finding in lint.lint(recipe, asked.flags, own=asked.own) if finding.severity in grave]
     for finding in found:
         advice = f"correct line {finding.line} of {finding.path}"
         yield Check("recipe", grave[finding.severity], finding.text, advice)
     if not found and refusal is None:
         yield Check("recipe", PASS, f"{recipe.name} has no flag that is known to be wrong for its engine")
+    if asked.flags is None:
+        yield Check("flags", SKIP, f"checked against a list only: {asked.reason}")
+    else:
+        other = "" if asked.own else ", which is installed here; the recipe's own image was not asked"
+        yield Check("flags", PASS, f"checked against the parser of {said(asked.flags)}{other}")
 
 
 def _engine(patient: Patient, plan: Plan) -> Iterator[Check]:
