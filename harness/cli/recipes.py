@@ -8,20 +8,32 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import settings
+from harness.cli import library, settings
 
 app = typer.Typer(help="List, show and check recipes.", rich_markup_mode=None, no_args_is_help=True)
 
 
+app.add_typer(library.app, name="registry")
+app.command("import")(library.import_)
+app.command("export")(library.export)
+
+
 @app.command("list")
-def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+def list_(
+    registry: Annotated[str | None, typer.Argument(metavar="[@REGISTRY]", help="Only that registry's.")] = None,
+    hidden: Annotated[bool, typer.Option("--all", help="Those of registries that are not listed otherwise, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
     """Every recipe that can be run by name."""
-    from harness.recipe import catalog, load
+    import msgspec
 
-    recipes = [load.load(path) for path in catalog.paths(settings.recipe_folders())]
+    from harness.recipe import load
+
+    recipes = []
+    for name, path in library.recipe_files(registry, hidden=hidden):
+        recipe = load.load(path)
+        recipes.append(msgspec.structs.replace(recipe, name=name) if name else recipe)
     if json:
-        import msgspec
-
         print(
             msgspec.json.encode(
                 [{"name": r.name, "model": r.model, "runtime": r.runtime, "path": r.path} for r in recipes]
@@ -72,9 +84,7 @@ def lint(
     from harness.recipe.flags import said
     from harness.recipe.resolve import engine_of
 
-    paths: list[Path] = (
-        [catalog.find(name, settings.recipe_folders()) for name in names] if names else catalog.paths(settings.recipe_folders())
-    )
+    paths: list[Path] = [settings.recipe_path(name) for name in names] if names else catalog.paths(settings.recipe_folders())
     ask = cache(partial(flags.ask, LocalHost(), settings.machine(), kept=settings.cache_folder(), say=_say))
     findings, told = [], set()
     for path in paths:

@@ -34,7 +34,7 @@ class Finding(msgspec.Struct, frozen=True):
 Remark = tuple[Where, str, str]
 Check = Callable[[Recipe, Document], Iterator[Remark]]
 
-__all__ = ["ERROR", "NOTE", "WARNING", "Finding", "lint", "refused"]
+__all__ = ["ERROR", "NOTE", "WARNING", "Finding", "lint", "refused", "secrets"]
 
 FLOATING = re.compile(r"(^|[-.])(latest|nightly|main|master|dev|edge|stable)$")
 TEMPLATE = re.compile(r"\{[A-Za-z_][\w.]*\}")
@@ -44,8 +44,9 @@ DATE = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 def lint(recipe: Recipe, known: Flags | None = None, *, own: bool = False) -> list[Finding]:
     """Findings by line. `known` is what a parser of the recipe's engine says; `own`: the very one that the recipe starts."""
     document = Document(recipe.text, recipe.path)
-    checks: tuple[Check, ...] = (_format, _command, _faked, _container, _model, _env, _secrets, _published)
+    checks: tuple[Check, ...] = (_format, _command, _faked, _container, _model, _env, _published)
     remarks = [remark for check in checks for remark in check(recipe, document)]
+    remarks += secrets(recipe)
     remarks += _flags(recipe, document, known, own=own)
     found = [Finding(recipe.path, document.line(*where), severity, text) for where, severity, text in remarks]
     return sorted(found, key=lambda finding: finding.line)
@@ -192,7 +193,8 @@ def _env(recipe: Recipe, document: Document) -> Iterator[Remark]:
             yield ("env", name), WARNING, f"'{value}' is passed on as it stands: placeholders are filled in only in the command"
 
 
-def _secrets(recipe: Recipe, document: Document) -> Iterator[Remark]:
+def secrets(recipe: Recipe) -> Iterator[Remark]:
+    """What must not be stored or handed on."""
     for name, value in recipe.env.items():
         if secret.in_variable(name, value):
             yield ("env", name), ERROR, f"a secret in plain text: write {name}: ${name}, which is passed on without being read"
