@@ -96,7 +96,7 @@ def lint(
         print(line)
     errors = [finding for finding in findings if finding.severity == lint.ERROR]
     if errors:
-        raise RecipeError(f"{len(errors)} lines of {len(paths)} recipes are wrong", "mend the lines marked error above")
+        raise RecipeError(f"{len(errors)} errors in {len(paths)} recipes", "mend the lines marked error above")
     print(f"{len(paths)} recipes read, {len(findings)} remarks")
 
 

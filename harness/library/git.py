@@ -41,7 +41,7 @@ def without_secret(source: str) -> str:
 def fetch(host: Host, address: str, into: Path) -> tuple[str, list[Found]]:
     """(commit, its YAML files); `into` is an empty folder. Raises `RecipeError`."""
     allowed = [word for name in TRANSPORTS for word in ("-c", f"protocol.{name}.allow=always")]
-    clone = ["clone", "--bare", "--quiet", "--depth=1", "--single-branch", "--no-tags", "--template=", "--", address, str(into)]
+    clone = ["clone", "--bare", "--quiet", "--depth=1", "--single-branch", "--no-tags", "--", address, str(into)]
     _git(host, address, ["-c", "protocol.allow=never", *allowed, "-c", "core.hooksPath=/dev/null", *clone], CLONE_LIMIT_S)
     here = ["--git-dir", str(into)]
     commit = _git(host, address, [*here, "rev-parse", "HEAD"], READ_LIMIT_S).strip()

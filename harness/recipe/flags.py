@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -83,22 +84,26 @@ def said(flags: Flags) -> str:
     return f"{NAMES.get(flags.engine, flags.engine)} {flags.version}".rstrip()
 
 
-def arguments(words: Sequence[str], engine: str) -> list[str] | None:
-    """The words that the engine's parser gets, whatever of a shell is around them; None where its server is not started."""
-    for at in range(len(words)):
+class Line(NamedTuple):
+    program: str
+    arguments: list[str]
+    """The words that the engine's parser gets."""
+
+
+def server(words: Sequence[str], engine: str) -> Line | None:
+    """The engine's server in a command, whatever of a shell is around it; None where it is not started."""
+    for at, program in enumerate(words):
         if not starts(words[at:], engine):
             continue
         rest = list(words[at + 1 :])
-        if words[at].rpartition("/")[2].startswith("python"):
-            if not SERVERS.fullmatch(rest[1]):
-                return None
-            rest = rest[2:]
-        elif engine in DEEPER:
-            if rest[:1] != [*DEEPER[engine]]:
-                return None
-            rest = rest[1:]
-        end = next((n for n, word in enumerate(rest) if _SHELL_ENDS.fullmatch(word)), len(rest))
-        return rest[:end]
+        if program.rpartition("/")[2].startswith("python"):
+            found, rest = bool(SERVERS.fullmatch(rest[1])), rest[2:]
+        else:
+            deeper = DEEPER.get(engine, ())
+            found, rest = tuple(rest[: len(deeper)]) == deeper, rest[len(deeper) :]
+        if found:
+            end = next((n for n, word in enumerate(rest) if _SHELL_ENDS.fullmatch(word)), len(rest))
+            return Line(program, rest[:end])
     return None
 
 

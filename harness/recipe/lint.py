@@ -122,11 +122,12 @@ def _flags(recipe: Recipe, document: Document, known: Flags | None, *, own: bool
     plain = render.words(text)
     words = plain if plain is not None else render.shell_words(text) or text.split()
     engine = engine_of(recipe) or ""
-    line = flags.arguments(words, engine)
+    line = flags.server(words, engine)
     if known is None or line is None:
         found = list(flags.by_heart(words, engine))
     else:
-        found = list(flags.flaws(line, known))
+        own = own and (recipe.container is not None or "/" not in line.program)  # else it is whichever lies there
+        found = list(flags.flaws(line.arguments, known))
         if plain is None:  # what a shell makes of its words is not known here
             found = [flaw for flaw in found if flaw.flag.startswith("--") and "$" not in flaw.text]
     for flaw in found:
@@ -135,7 +136,7 @@ def _flags(recipe: Recipe, document: Document, known: Flags | None, *, own: bool
         if excuse and not own:
             severity, text = NOTE, f"{text} (this recipe's image takes it: {excuse})"
         elif severity == ERROR and not own:
-            severity, text = WARNING, f"{text} (the recipe's own image was not asked)"
+            severity, text = WARNING, f"{text} (the recipe's own engine was not asked)"
         elif severity == ERROR and plain is None:
             severity = WARNING
         yield document.find("command", flaw.flag, word=True), severity, text

@@ -150,6 +150,16 @@ def test_the_recipes_own_image_comes_first(tmp_path: Path, monkeypatch: pytest.M
     assert calls.read_text().count("run --rm") == 1
 
 
+def test_llama_cpps_image_prints_its_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = docker(tmp_path, monkeypatch, "echo '-c,    --ctx-size N          size'")
+    found = ask(LocalHost(), machine({}, docker="28"), "llamacpp", "here/vllm:1", kept=tmp_path / "kept", say=print)
+    assert (found.own, found.flags is not None) == (True, True)
+    assert "--entrypoint sh here/vllm:1 -c exec" in calls.read_text()
+    assert ask(LocalHost(), machine({}, docker="28"), "llamacpp", "here/vllm:1", kept=None).flags is None, (
+        "a container is not started unasked"
+    )
+
+
 def test_an_image_that_does_not_answer_leaves_the_installed_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(tmp_path / "vllm")
     docker(tmp_path, monkeypatch, "echo 'exec: python3: not found' >&2; exit 127")

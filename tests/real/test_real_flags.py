@@ -82,9 +82,9 @@ def real(engine: str, lines: Sequence[Sequence[str]]) -> list[str]:
 def words(recipe: Recipe) -> list[str]:
     split = render.words(render.command(recipe, render.namespace(recipe)))
     assert split is not None
-    found = flags.arguments(split, engine_of(recipe) or "")
-    assert found is not None
-    return found
+    line = flags.server(split, engine_of(recipe) or "")
+    assert line is not None
+    return line.arguments
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])

@@ -157,11 +157,13 @@ def test_argparse_agrees(words: list[str]) -> None:
         ("vllm serve m 2>&1 | tee log", "vllm", "m"),
         ("env A=1 /app/llama-server -m x", "llamacpp", "-m x"),
         ("embedded --port 1", "embedded", "--port 1"),
+        ("cd vllm && vllm serve m", "vllm", "m"),
         ("sleep 1", "vllm", None),
     ],
 )
 def test_the_words_that_reach_the_parser(command: str, engine: str, found: str | None) -> None:
-    assert flags.arguments(command.split(), engine) == (None if found is None else found.split())
+    line = flags.server(command.split(), engine)
+    assert (line.arguments if line else None) == (None if found is None else found.split())
 
 
 def test_llama_servers_help() -> None:
@@ -214,7 +216,7 @@ def said(known: Flags | None, *, own: bool = False, text: str = RECIPE) -> list[
 def test_lint_says_it_with_line_and_weight() -> None:
     others = said(known("vllm"))
     assert others == [
-        "7: warning: --dtype hlaf: vLLM 1.2 takes auto, half, bfloat16; did you mean half? (the recipe's own image was not asked)",
+        "7: warning: --dtype hlaf: vLLM 1.2 takes auto, half, bfloat16; did you mean half? (the recipe's own engine was not asked)",
         "8: note: vLLM 1.2 does not know --mxfp4-layers: it exists only in a fork of vLLM (this recipe's image takes it: "
         "a fork, of which this image is the only build)",
         "9: warning: --max-num-seq passes only as an abbreviation: use --max-num-seqs",
@@ -222,6 +224,13 @@ def test_lint_says_it_with_line_and_weight() -> None:
     ]
     own = said(known("vllm"), own=True)
     assert [line.split(":")[1].strip() for line in own] == ["error", "error", "warning", "warning"]
+
+
+def test_a_program_that_is_named_by_its_path_is_another_one() -> None:
+    elsewhere = "model: org/m\nruntime: vllm\ncommand: /opt/vllm/bin/vllm serve {model} --prot 8\n"
+    assert [line.split(":")[1].strip() for line in said(known("vllm"), own=True, text=elsewhere)] == ["warning"]
+    in_image = said(known("vllm"), own=True, text=elsewhere + "container: a/b:1\n")
+    assert [line.split(":")[1].strip() for line in in_image] == ["error"]
 
 
 def test_without_a_parser_lint_knows_some_by_heart() -> None:
