@@ -11,13 +11,14 @@ from harness.engines import ENGINES
 from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
 from harness.hosts.local import LocalHost, is_this_machine
 from harness.instruments import Instruments
-from harness.launch import oom, preflight, server
+from harness.launch import flags, oom, preflight, server
 from harness.launch.memory import RETURN_LIMIT_S, drop_caches, memory_back
 from harness.launch.server import Server
 from harness.launch.watchdog import default_floor
 from harness.measuring import Run
 from harness.order import Observer, Order
-from harness.recipe import load
+from harness.recipe import lint, load
+from harness.recipe.overrides import apply
 from harness.report import text
 from harness.schema.memory import MISFIT
 from harness.schema.plan import Plan
@@ -100,12 +101,13 @@ def recipe_for_url(url: str) -> Recipe:
 
 
 def _ready_plan(order: Order, observer: Observer) -> Plan:
-    """The plan with everything it needs at hand: requirements met, port free. Raises `MachineError`."""
+    """The plan with everything it needs at hand: requirements met, port free. Raises `MachineError`, `RecipeError`."""
     plan = order.plan()
     if plan.launch is None:
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
     _look_at_memory(plan, observer)
+    _check_flags(order, plan.engine, plan.launch.image)
     if not server.port_free(plan.host, plan.port):
         taken = f"port {plan.port} is taken{server.owner_of(plan.port)}"
         if "port" in order.overrides:
@@ -126,6 +128,13 @@ def _look_at_memory(plan: Plan, observer: Observer) -> None:
     if fit.certain:
         raise MachineError(f"{plan.model} does not fit this machine's memory: {fit.text}", f"use {fit.setting}")
     observer.say(f"It may not fit this machine's memory: {fit.text} With {fit.setting} it would.")
+
+
+def _check_flags(order: Order, engine: str, image: str | None) -> None:
+    """Where it is known what the engine takes: asking vLLM or SGLang takes as long as their own refusal. Raises `RecipeError`."""
+    asked = flags.ask(LocalHost(), order.machine, engine, image, kept=order.cache)
+    if asked.flags and asked.own and (refused := lint.refused(apply(order.recipe, order.overrides).recipe, asked.flags)):
+        raise refused
 
 
 @contextmanager

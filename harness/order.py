@@ -42,6 +42,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Empty the page cache before the start."""
     system_root: Path = Path("/")
     """Where the machine's /proc and /sys lie."""
+    cache: Path | None = None
+    """Where it is kept what engines said of their flags; None: nowhere."""
     environment: Mapping[str, str]
     """Of the caller: what engines inherit is chosen from it."""
 

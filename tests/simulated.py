@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import struct
@@ -56,6 +57,7 @@ def healthy_gb10(folder: Path, *, waits: bool = False) -> dict[str, str]:
                 "  for image; do :; done",
                 f'  if [ "$image" = {IMAGE} ]; then echo sha256:{"5ca1ab1e" * 8}; exit; fi',
                 '  echo; echo "Error response from daemon: No such image: $image" >&2; exit 1 ;;',
+                f'"run --rm") echo {shlex.quote(json.dumps(_flags()))} ;;',
                 "*) exit 125 ;;",
                 "esac",
             ]
@@ -100,12 +102,21 @@ def _gb10(folder: Path, gpu: FakeGpu, *, waits: bool, driver: str, idle_clock: f
         "HARNESS_SYSTEM_ROOT": str(folder / "root"),
         "HARNESS_RESULTS": str(folder / "results"),
         "HF_HOME": str(folder / "huggingface"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
         "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }
     if not waits:
         return env
     log = folder / "cuda.txt"
     return fake_cuda.environment(env, fake_cuda.built(Path(_libraries().name)), log, swap=(nvml.script, loaded.script))
+
+
+def _flags() -> dict[str, object]:
+    """What the image says that it knows: every flag of the recipe."""
+    recipe = Path(__file__).parents[1] / "recipes/mistral-small-4-nvfp4-eagle.yaml"
+    names = [*sorted(set(re.findall(r"^ +(--[a-z-]+)", recipe.read_text(), re.MULTILINE))), "--port"]
+    options = [{"names": [name], "values": "0" if name == "--enable-metrics" else "1"} for name in names]
+    return {"engine": "sglang", "version": "(stand-in)", "options": options}
 
 
 @cache

@@ -61,6 +61,8 @@ def doctor(
         chosen,
         results=results_dir or settings.results_root(),
         system_root=settings.system_root(),
+        cache=settings.cache_folder(),
+        say=_aside,
     )
     checks = list(examine(patient, _sources(plug, plug_token_env)))
     if json:
@@ -69,6 +71,12 @@ def doctor(
         print(doctor_text.render(checks, width=settings.width(), color=sys.stdout.isatty()))
     if any(check.status == FAIL for check in checks):
         sys.exit(MachineError.exit_code)
+
+
+def _aside(text: str) -> None:
+    """To whoever sits there and waits."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr)
 
 
 def watch(

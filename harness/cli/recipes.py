@@ -8,20 +8,32 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import settings
+from harness.cli import library, settings
 
 app = typer.Typer(help="List, show and check recipes.", rich_markup_mode=None, no_args_is_help=True)
 
 
+app.add_typer(library.app, name="registry")
+app.command("import")(library.import_)
+app.command("export")(library.export)
+
+
 @app.command("list")
-def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+def list_(
+    registry: Annotated[str | None, typer.Argument(metavar="[@REGISTRY]", help="Only that registry's.")] = None,
+    hidden: Annotated[bool, typer.Option("--all", help="Those of registries that are not listed otherwise, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
     """Every recipe that can be run by name."""
-    from harness.recipe import catalog, load
+    import msgspec
 
-    recipes = [load.load(path) for path in catalog.paths(settings.recipe_folders())]
+    from harness.recipe import load
+
+    recipes = []
+    for name, path in library.recipe_files(registry, hidden=hidden):
+        recipe = load.load(path)
+        recipes.append(msgspec.structs.replace(recipe, name=name) if name else recipe)
     if json:
-        import msgspec
-
         print(
             msgspec.json.encode(
                 [{"name": r.name, "model": r.model, "runtime": r.runtime, "path": r.path} for r in recipes]
@@ -34,9 +46,28 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON for prog
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A recipe's name or path.")]) -> None:
-    """The recipe as it is written."""
-    print(settings.recipe(name).text, end="")
+def show(
+    name: Annotated[str, typer.Argument(help="A recipe's name or path.")],
+    command: Annotated[bool, typer.Option("--command", help="The command line it makes, instead of the file.")] = False,
+    dialect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Whose rules make the command: sparkrun-0.4, as everywhere in the harness, sparkrun-0.2, or eugr.",
+        ),
+    ] = None,
+) -> None:
+    """The recipe as it is written, or the command that a loader makes of it."""
+    from harness.errors import UsageError
+    from harness.recipe import older
+
+    recipe = settings.recipe(name)
+    if not command and dialect is None:
+        print(recipe.text, end="")
+        return
+    if dialect is not None and dialect not in older.DIALECTS:
+        raise UsageError(f"--dialect {dialect}: no such rules", f"known: {', '.join(older.DIALECTS)}")
+    print(older.command(recipe, dialect or older.SPARKRUN_0_4))
 
 
 @app.command()
@@ -44,16 +75,30 @@ def lint(
     names: Annotated[list[str] | None, typer.Argument(help="Names or paths; all of them if none is given.")] = None,
 ) -> None:
     """Read recipes and say what is wrong or risky in them."""
-    from harness.errors import RecipeError
-    from harness.recipe import catalog, lint, load
+    from functools import cache, partial
 
-    paths: list[Path] = (
-        [catalog.find(name, settings.recipe_folders()) for name in names] if names else catalog.paths(settings.recipe_folders())
-    )
-    findings = [finding for path in paths for finding in lint.lint(load.load(path))]
-    for finding in findings:
-        print(finding)
-    errors = [finding for finding in findings if finding.severity == "error"]
+    from harness.errors import RecipeError
+    from harness.hosts.local import LocalHost
+    from harness.launch import flags
+    from harness.recipe import catalog, lint, load
+    from harness.recipe.flags import said
+    from harness.recipe.resolve import engine_of
+
+    paths: list[Path] = [settings.recipe_path(name) for name in names] if names else catalog.paths(settings.recipe_folders())
+    ask = cache(partial(flags.ask, LocalHost(), settings.machine(), kept=settings.cache_folder(), say=_say))
+    findings, told = [], set()
+    for path in paths:
+        recipe = load.load(path)
+        asked = ask(engine_of(recipe) or "", recipe.container)
+        findings += lint.lint(recipe, asked.flags, own=asked.own)
+        told.add(f"Flags by {said(asked.flags)}" if asked.flags else f"Flags by heart only: {asked.reason}")
+    for line in [*findings, *sorted(told)]:
+        print(line)
+    errors = [finding for finding in findings if finding.severity == lint.ERROR]
     if errors:
-        raise RecipeError(f"{len(errors)} of {len(paths)} recipes' lines are wrong", "mend the lines marked error above")
+        raise RecipeError(f"{len(errors)} errors in {len(paths)} recipes", "mend the lines marked error above")
     print(f"{len(paths)} recipes read, {len(findings)} remarks")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -12,6 +12,7 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.order import Order
+    from harness.recipe.catalog import Shelf
     from harness.schema.machine import Machine
     from harness.schema.recipe import Recipe
     from harness.schema.workload import TraceRow
@@ -37,17 +38,46 @@ def system_root() -> Path:
     return Path(os.environ.get("HARNESS_SYSTEM_ROOT", "/"))
 
 
+def cache_folder() -> Path:
+    """What can be had again, only slower: what engines said of their flags."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spark-harness"
+
+
+def offline() -> bool:
+    """As huggingface_hub reads that variable."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def user_recipes() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "spark-harness" / "recipes"
+
+
+def registries_folder() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "spark-harness" / "registries"
+
+
 def recipe_folders() -> list[Path]:
     """Where recipes are looked up by name, the first hit wins: this project's, the user's, those that came with the package."""
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     package = Path(__file__).parent.parent
-    return [Path("recipes"), config / "spark-harness" / "recipes", package / "recipes", package.parent / "recipes"]
+    return [Path("recipes"), user_recipes(), package / "recipes", package.parent / "recipes"]
+
+
+def shelves() -> list[Shelf]:
+    from harness.library import registries
+
+    return registries.shelves(registries_folder())
+
+
+def recipe_path(name: str) -> Path:
+    from harness.recipe import catalog
+
+    return catalog.find(name, recipe_folders(), shelves())
 
 
 def recipe(name: str) -> Recipe:
-    from harness.recipe import catalog, load
+    from harness.recipe import load
 
-    return load.load(catalog.find(name, recipe_folders()))
+    return load.load(recipe_path(name))
 
 
 def machine() -> Machine:
@@ -136,6 +166,7 @@ def order(
         memory_floor_bytes=_floor(memory_floor),
         drop_caches=drop_caches,
         system_root=system_root(),
+        cache=cache_folder(),
     )
 
 

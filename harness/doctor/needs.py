@@ -10,10 +10,11 @@ from harness import fits
 from harness.doctor.patient import Patient
 from harness.engines import ENGINES
 from harness.errors import RecipeError
-from harness.launch import preflight
+from harness.launch import flags, preflight
 from harness.launch.watchdog import default_floor
 from harness.recipe import lint, render
-from harness.recipe.resolve import RUNTIMES
+from harness.recipe.flags import said
+from harness.recipe.resolve import engine_of
 from harness.schema.doctor import FAIL, PASS, SKIP, WARN, Check
 from harness.schema.memory import FITS, UNKNOWN, Fit
 from harness.schema.plan import Plan
@@ -67,7 +68,7 @@ def _fit(patient: Patient, recipe: Recipe) -> Fit | None:
     """Also of a recipe that has no plan here, as one for several machines."""
     if patient.plan is not None:
         return fits.of_plan(patient.plan, recipe, patient.machine)
-    engine = ENGINES.get(RUNTIMES.get(recipe.runtime, ""))
+    engine = ENGINES.get(engine_of(recipe) or "")
     try:
         words = render.shell_words(render.filled(recipe, render.namespace(recipe))[0])
     except RecipeError:
@@ -82,13 +83,20 @@ def _flags(patient: Patient, recipe: Recipe) -> Iterator[Check]:
     refusal = patient.refusal
     if refusal is not None:
         yield Check("recipe", FAIL, refusal.message, refusal.hint)
+    engine = engine_of(recipe) or ""
+    asked = flags.ask(patient.host, patient.machine, engine, recipe.container, kept=patient.cache, say=patient.say)
     grave = {lint.ERROR: FAIL, lint.WARNING: WARN}
-    found = [finding for finding in lint.lint(recipe) if finding.severity in grave]
+    found = [finding for finding in lint.lint(recipe, asked.flags, own=asked.own) if finding.severity in grave]
     for finding in found:
         advice = f"correct line {finding.line} of {finding.path}"
         yield Check("recipe", grave[finding.severity], finding.text, advice)
     if not found and refusal is None:
         yield Check("recipe", PASS, f"{recipe.name} has no flag that is known to be wrong for its engine")
+    if asked.flags is None:
+        yield Check("flags", SKIP, f"checked against a list only: {asked.reason}")
+    else:
+        other = "" if asked.own else ", which is installed here; the recipe's own image was not asked"
+        yield Check("flags", PASS, f"checked against the parser of {said(asked.flags)}{other}")
 
 
 def _engine(patient: Patient, plan: Plan) -> Iterator[Check]:

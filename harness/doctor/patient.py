@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -29,8 +30,12 @@ class Patient:
         *,
         results: Path,
         system_root: Path = Path("/"),
+        cache: Path | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
+        """`cache` and `say` are those of `harness.launch.flags`."""
         self.host, self.machine, self.recipe = host, machine, recipe
+        self.cache, self.say = cache, say
         self.results, self.system_root = results, system_root
         self.plan: Plan | None = None
         self.refusal: HarnessError | None = None

@@ -25,6 +25,10 @@ OUR_OWN = ("embedded", "paced")
 PROGRAMS = {"vllm": ("vllm", "vllm."), "sglang": ("sglang", "sglang."), "llamacpp": ("llama-server", "llama_cpp.")}
 """An engine's program, and the beginning of its Python modules' names."""
 
+NO_PROGRAM = "serve"
+"""Some leave out the program before it, as it is the entry point of their image."""
+SAY_THE_PROGRAM = "write it whole: vllm serve …"
+
 DEFAULT_PORTS = {"vllm": 8000, "sglang": 30000, "llamacpp": 8080, "embedded": embedded.PORT, "paced": 8000}
 NAME_FLAGS = {"vllm": "--served-model-name", "sglang": "--served-model-name", "llamacpp": "--alias", "embedded": "--alias"}
 
@@ -78,6 +82,8 @@ class _Line:
             self.values["host"] = LOOPBACK
         text = render.command(recipe, self.values)
         words = render.words(text)
+        if words and words[0] == NO_PROGRAM:
+            raise self._error(("command",), f"the command begins with '{NO_PROGRAM}', which is no program", SAY_THE_PROGRAM)
         self.own = words is not None and starts(words, engine)
         if words is not None:
             self.argv = self.words = words

@@ -82,6 +82,7 @@ _COMMAND_HINTS = (  # sparkrun 0.4.2 tells the runtime by the command's first wo
     (re.compile(r"llama-server\b"), "llama-cpp"),
     (re.compile(r"(trtllm-serve|mpirun\b.*trtllm)"), "trtllm"),
 )
+_RAY = re.compile(r"--distributed-executor-backend\s+ray\b")
 
 
 def check_keys(document: Document, data: dict[str, Any]) -> None:
@@ -103,11 +104,18 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
         done["min_nodes"] = done["max_nodes"] = 1
     if done.pop("cluster_only", None) is True:
         done["min_nodes"] = max(2, done.get("min_nodes") or 1)
-    if not done.get("runtime"):
-        done["runtime"] = runtime_of(done.get("command"))
-    if str(done.get("recipe_version")) == "1" and done["runtime"] == "vllm":
+    done["runtime"] = done.get("runtime") or runtime_of(done.get("command"))
+    if done["runtime"] == "vllm" and _on_ray(done):
+        done["runtime"] = "vllm-ray"
+    if str(done.get("recipe_version")) == "1" and done["runtime"] in ("vllm", "vllm-ray"):
         done.setdefault("builder", "eugr")
     return done
+
+
+def _on_ray(data: dict[str, Any]) -> bool:
+    """Whether bare vLLM is asked to spread over Ray, in the command or in a default, as sparkrun tells it."""
+    backend = (data.get("defaults") or {}).get("distributed_executor_backend")
+    return str(backend).lower() == "ray" or bool(_RAY.search(str(data.get("command"))))
 
 
 def runtime_of(command: object) -> str:

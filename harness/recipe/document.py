@@ -8,6 +8,7 @@ counted out, 64 levels, tags.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -58,11 +59,12 @@ class Document:
             where = where[:-1]
         return self.lines.get(where, 1)
 
-    def find(self, key: str, text: str) -> Where:
-        """Where `text` first stands in a top-level block of text; it gets a line of its own."""
+    def find(self, key: str, text: str, *, word: bool = False) -> Where:
+        """Where `text` first stands in a top-level block of text, or as a whole `word`; it gets a line of its own."""
         first = self.line(key)
+        pattern = rf"(?<![^\s'\"]){re.escape(text)}(?![\w.-])" if word else re.escape(text)
         for number, line in enumerate(self._text.splitlines(), 1):
-            if number >= first and text in line:
+            if number >= first and re.search(pattern, line):
                 self.lines[(key, text)] = number
                 break
         return (key, text)

@@ -1,26 +1,23 @@
-"""What is wrong or risky in a recipe that loads. Pure: no engine is asked, no network.
-
-Flags known to be gone or misleading come from a survey of 481 public commands against vLLM 0.32.0 and SGLang 0.5.23
-(November 2026).
-"""
+"""What is wrong or risky in a recipe that loads. Pure: `harness.launch.flags` asks engines for their flags."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from harness import secret
-from harness.errors import did_you_mean
-from harness.recipe import dialects, docker, render
+from harness.errors import RecipeError, did_you_mean
+from harness.recipe import dialects, docker, flags, older, render
+from harness.recipe.command import NO_PROGRAM, SAY_THE_PROGRAM
 from harness.recipe.document import Document, Where
+from harness.recipe.flags import ERROR, NOTE, WARNING
 from harness.recipe.overrides import ALWAYS
-from harness.recipe.resolve import RUNTIMES
+from harness.recipe.resolve import RUNTIMES, engine_of
+from harness.schema.flags import Flags
 from harness.schema.plan import faked_acceptance
 from harness.schema.recipe import Recipe
-
-ERROR, WARNING, NOTE = "error", "warning", "note"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -35,41 +32,23 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 Remark = tuple[Where, str, str]
+Check = Callable[[Recipe, Document], Iterator[Remark]]
 
-FLAGS = {
-    "sglang": {
-        "--cuda-graph-max-bs": "is ambiguous in SGLang 0.5.23: use --cuda-graph-max-bs-decode there",
-        "--cuda-graph-bs": "is not known to SGLang 0.5.23",
-        "--mamba-scheduler-strategy": "is not known to SGLang 0.5.23",
-        "--max-model-len": "is vLLM's: SGLang's is --context-length",
-        "--tp": "passes only as an abbreviation: use --tp-size",
-        "--speculative-algo": "passes only as an abbreviation: use --speculative-algorithm",
-    },
-    "vllm": {
-        "--mxfp4-backend": "exists only in a fork of vLLM (0.32.0 lacks it): stock vLLM has --moe-backend",
-        "--mxfp4-layers": "exists only in a fork of vLLM (0.32.0 lacks it)",
-        "--gpu-memory-utilization-gb": "exists only in a fork of vLLM (0.32.0 lacks it)",
-        "--max-num-seq": "passes only as an abbreviation: use --max-num-seqs",
-        "--max-tokens-per-mmitem": "is not known to vLLM 0.32.0",
-        "--calculate-kv-scales": "is not known to vLLM 0.32.0",
-        "--model-name": "is not known to vLLM 0.32.0: use --served-model-name",
-        "--context-length": "is SGLang's: vLLM's is --max-model-len",
-    },
-}
-"""By engine: flags that newer parsers refuse, and what to write instead."""
+__all__ = ["ERROR", "NOTE", "WARNING", "Finding", "lint", "refused", "secrets"]
 
 FLOATING = re.compile(r"(^|[-.])(latest|nightly|main|master|dev|edge|stable)$")
+TEMPLATE = re.compile(r"\{[A-Za-z_][\w.]*\}")
 DATE = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 
 
-def lint(recipe: Recipe) -> list[Finding]:
-    """Findings by line."""
+def lint(recipe: Recipe, known: Flags | None = None, *, own: bool = False) -> list[Finding]:
+    """Findings by line. `known` is what a parser of the recipe's engine says; `own`: the very one that the recipe starts."""
     document = Document(recipe.text, recipe.path)
-    found = [
-        Finding(recipe.path, document.line(*where), severity, text)
-        for check in (_format, _command, _flags, _container, _model, _secrets, _published)
-        for where, severity, text in check(recipe, document)
-    ]
+    checks: tuple[Check, ...] = (_format, _command, _faked, _container, _model, _env, _published)
+    remarks = [remark for check in checks for remark in check(recipe, document)]
+    remarks += secrets(recipe)
+    remarks += _flags(recipe, document, known, own=own)
+    found = [Finding(recipe.path, document.line(*where), severity, text) for where, severity, text in remarks]
     return sorted(found, key=lambda finding: finding.line)
 
 
@@ -120,14 +99,53 @@ def _command(recipe: Recipe, document: Document) -> Iterator[Remark]:
         yield ("command",), NOTE, "{{ }} is version 1's way to write braces; JSON needs no doubling in version 2"
     if re.search(r"\\[ \t]+\n", recipe.command):
         yield ("command",), WARNING, "blanks after a line's last backslash end the command there in a shell"
-    if render.words(text) is None:
+    words = render.words(text)
+    if words and words[0] == NO_PROGRAM:
+        yield ("command",), ERROR, f"the command begins with '{NO_PROGRAM}', which is no program: {SAY_THE_PROGRAM}"
+    if words is None:
         yield ("command",), NOTE, "the command needs a shell: it runs as bash -c"
+    if others := list(older.differences(recipe)):
+        yield ("command",), NOTE, f"rendered by sparkrun 0.4's rules; {'; '.join(others)}"
 
 
-def _flags(recipe: Recipe, document: Document) -> Iterator[Remark]:
-    for flag, says in FLAGS.get(RUNTIMES.get(recipe.runtime, ""), {}).items():
-        if match := re.search(rf"(?<!\S){re.escape(flag)}(?=[\s=]|$)", recipe.command or ""):
-            yield document.find("command", match[0]), WARNING, f"{flag} {says}"
+def refused(recipe: Recipe, known: Flags) -> RecipeError | None:
+    """The first flag that the recipe's own engine would refuse, so that nothing need be started to hear of it."""
+    document = Document(recipe.text, recipe.path)
+    for where, severity, text in _flags(recipe, document, known, own=True):
+        if severity == ERROR:
+            return document.error(where, text, "correct that line; `harness recipes lint` shows all of them")
+    return None
+
+
+def _flags(recipe: Recipe, document: Document, known: Flags | None, *, own: bool) -> Iterator[Remark]:
+    text = render.filled(recipe, render.namespace(recipe))[0]
+    plain = render.words(text)
+    words = plain if plain is not None else render.shell_words(text) or text.split()
+    engine = engine_of(recipe) or ""
+    line = flags.server(words, engine)
+    if known is None or line is None:
+        found = list(flags.by_heart(words, engine))
+    else:
+        own = own and (recipe.container is not None or "/" not in line.program)  # else it is whichever lies there
+        found = list(flags.flaws(line.arguments, known))
+        if plain is None:  # what a shell makes of its words is not known here
+            found = [flaw for flaw in found if flaw.flag.startswith("--") and "$" not in flaw.text]
+    for flaw in found:
+        excuse = recipe.harness.needs_image.get(flaw.flag)
+        severity, text = flaw.severity, flaw.text
+        if excuse and not own:
+            severity, text = NOTE, f"{text} (this recipe's image takes it: {excuse})"
+        elif severity == ERROR and not own:
+            severity, text = WARNING, f"{text} (the recipe's own engine was not asked)"
+        elif severity == ERROR and plain is None:
+            severity = WARNING
+        yield document.find("command", flaw.flag, word=True), severity, text
+    for flag in recipe.harness.needs_image:
+        if not any(word.partition("=")[0] == flag for word in words):
+            yield ("harness", "needs_image", flag), WARNING, f"the command has no {flag}"
+
+
+def _faked(recipe: Recipe, document: Document) -> Iterator[Remark]:
     env = " ".join(f"{name}={value}" for name, value in recipe.env.items())
     if faked_acceptance(f"{recipe.command} {env} {recipe.defaults}"):
         yield ("command",), WARNING, "it fakes the acceptance of drafts: the figures are synthetic and cannot be shared"
@@ -161,7 +179,23 @@ def _model(recipe: Recipe, document: Document) -> Iterator[Remark]:
         yield ("model",), NOTE, "no model_revision: the weights may change under the same name"
 
 
-def _secrets(recipe: Recipe, document: Document) -> Iterator[Remark]:
+def _env(recipe: Recipe, document: Document) -> Iterator[Remark]:
+    """What looks as if it were filled in, and is not."""
+    for name, value in recipe.env.items():
+        if secret.REFERENCE.fullmatch(value):
+            continue
+        if "$" in value:
+            yield (
+                ("env", name),
+                NOTE,
+                f"'{value}' is passed on as it stands: only a value that is nothing but $NAME is looked up",
+            )
+        elif TEMPLATE.search(value):
+            yield ("env", name), WARNING, f"'{value}' is passed on as it stands: placeholders are filled in only in the command"
+
+
+def secrets(recipe: Recipe) -> Iterator[Remark]:
+    """What must not be stored or handed on."""
     for name, value in recipe.env.items():
         if secret.in_variable(name, value):
             yield ("env", name), ERROR, f"a secret in plain text: write {name}: ${name}, which is passed on without being read"

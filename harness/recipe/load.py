@@ -49,10 +49,15 @@ def load(path: Path) -> Recipe:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}", "check the path and its permissions") from None
+    return parse(data, str(path))
+
+
+def parse(data: bytes, path: str) -> Recipe:
+    """A recipe from a file's content. Raises `RecipeError`."""
     if len(data) > MAX_BYTES:
         raise RecipeError(f"{path}: larger than {MAX_BYTES // 1024} KiB", "a recipe is a page of text: this is something else")
     try:
-        return loads(data.decode(), str(path))
+        return loads(data.decode(), path)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise RecipeError(f"{path}:{line}: not UTF-8 text", "save the file as UTF-8") from None

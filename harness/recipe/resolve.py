@@ -200,6 +200,11 @@ def _bad_url(url: str) -> UsageError:
     return UsageError(f"--url {url}: not the address of a server", "write it like --url http://127.0.0.1:8000")
 
 
+def engine_of(recipe: Recipe) -> str | None:
+    """What its command starts; None for what the harness cannot start."""
+    return recipe.harness.engine or RUNTIMES.get(recipe.runtime)
+
+
 def _engine(recipe: Recipe, url: str | None) -> str:
     """What the harness block says, else what the runtime is; a server that already runs may be anything."""
     asked = recipe.harness.engine

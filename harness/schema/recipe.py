@@ -46,6 +46,8 @@ class HarnessBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     profiles: dict[str, Profile] = {}
     expect: Expect = Expect()
     published: tuple[Published, ...] = ()
+    needs_image: dict[str, str] = {}
+    """Why only the recipe's own image knows a flag, by flag (`--mxfp4-layers`)."""
     notes: tuple[str, ...] = ()
 
 

@@ -11,12 +11,21 @@ from hypothesis import strategies as st
 from harness.errors import HarnessError
 from harness.recipe.cells import GridOverrides
 from harness.recipe.dialects import KEYS
+from harness.recipe.export import export
 from harness.recipe.lint import lint
 from harness.recipe.load import loads
 from harness.recipe.resolve import resolve
+from harness.schema.flags import Flags, Option
 from harness.schema.machine import Machine
 
 MACHINE = Machine(hostname="h", os="o", kernel="k", arch="a", cpu_model="c", cpu_count=1, memory_bytes=1)
+
+KNOWN = Flags(
+    engine="vllm",
+    version="1",
+    positionals=1,
+    options=(Option(names=("--port", "-p"), kind="integer"), Option(names=("--x",), values="*")),
+)
 
 TEXT = st.text(alphabet="ab{}$\"' \\\n:/-0", max_size=12)
 SCALAR = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT)
@@ -59,6 +68,9 @@ def test_only_our_errors(data: object, overrides: dict[str, str]) -> None:
     with suppress(HarnessError):
         recipe = loads(json.dumps(data), "x.yaml")
         lint(recipe)
+        lint(recipe, KNOWN, own=True)
+        with suppress(HarnessError):
+            loads(export(recipe), "y.yaml")
         plan = resolve(recipe, MACHINE, overrides=overrides, profile=None, grid=GridOverrides(), seed=0, url=None)
         assert plan.launch is not None
         assert all(isinstance(word, str) for word in plan.launch.argv)

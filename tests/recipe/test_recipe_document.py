@@ -26,6 +26,12 @@ def test_every_value_knows_its_line() -> None:
     assert document.line(*document.find("b", "two")) == 8
 
 
+def test_a_word_is_not_found_within_another() -> None:
+    document = Document("command: |\n  x --tp-size 1 \\\n  --my-tp 2 --tp.x \\\n  '--tp=3'\n", "x.yaml")
+    assert document.line(*document.find("command", "--tp", word=True)) == 4
+    assert document.line(*document.find("command", "--tp")) == 2
+
+
 def test_dates_stay_text_and_the_rest_is_yaml_as_sparkrun_reads_it() -> None:
     assert Document("a: 2026-04-29\nb: yes\nc: 0.70\nd: ~\ne: '1'\nf: 1e3\n", "x").value == {
         "a": "2026-04-29",

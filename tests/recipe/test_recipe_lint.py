@@ -9,13 +9,16 @@ from harness.recipe.load import loads
 
 BASE = "model: org/m\nmodel_revision: abc\nruntime: {runtime}\ncommand: |\n  {command}\n"
 """The command stands in line 5; what follows begins in line 6."""
+DIALECT = "rendered by sparkrun 0.4's rules"
+"""Said of every command with {model_revision}; test_recipe_older.py looks at it."""
 
 
 def said(
     more: str = "", *, runtime: str = "vllm", command: str = "vllm serve {model} --revision {model_revision}"
 ) -> list[str]:
     text = BASE.replace("{runtime}", runtime).replace("  {command}", "  " + command.replace("\n", "\n  "))
-    return [str(finding).removeprefix("x.yaml:") for finding in lint(loads(text + more, "x.yaml"))]
+    found = [str(finding).removeprefix("x.yaml:") for finding in lint(loads(text + more, "x.yaml"))]
+    return [line for line in found if DIALECT not in line]
 
 
 def test_a_sound_recipe_has_no_findings() -> None:

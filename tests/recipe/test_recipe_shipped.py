@@ -58,14 +58,11 @@ NEVER_RUN = {*COLLECTED.values(), "mistral-small-4-nvfp4"}
 SYSTEMS = [path for path in SHIPPED if path.stem in NEVER_RUN]
 CPU = {"smollm2-135m-cpu", "smollm2-135m-vllm-cpu", "smollm2-135m-vllm-cpu-ngram", "smollm2-135m-sglang-cpu"}
 WARNED = {
-    "mistral-small-4-nvfp4": {"--cuda-graph-max-bs"},
-    "mistral-small-4-nvfp4-eagle": {"--cuda-graph-max-bs"},
     "qwen3.6-35b-a3b-prismaquant-mtp": {"'vllm-node-tf5'"},
     "qwen3.6-35b-a3b-prismaquant-dflash": {"'vllm-node-tf5'"},
     "qwen3.6-35b-a3b-int4-autoround-dflash": {"'vllm-node'"},
-    "gpt-oss-120b-mxfp4": {"--mxfp4-backend", "--mxfp4-layers"},
-    "gpt-oss-120b-mxfp4-2x": {"--mxfp4-backend", "--mxfp4-layers", "'vllm-node-mxfp4'"},
-    "gpt-oss-120b-mxfp4-4x": {"--mxfp4-backend", "--mxfp4-layers", "'vllm-node-mxfp4'"},
+    "gpt-oss-120b-mxfp4-2x": {"'vllm-node-mxfp4'"},
+    "gpt-oss-120b-mxfp4-4x": {"'vllm-node-mxfp4'"},
     "qwen3-coder-next-int4": {"'vllm-node-tf5'"},
     "qwen3-coder-next-int4-official": {"'ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest'"},
     "gemma-4-26b-a4b-fp8": {"'ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest'"},
