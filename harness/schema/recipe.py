@@ -44,6 +44,8 @@ class HarnessBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The profile to use when none is asked for; a name from `profiles` here or a built-in one."""
     profiles: dict[str, Profile] = {}
     expect: Expect = Expect()
+    sanity: bool = True
+    """False: the model can only talk nonsense (random weights, say), and is to be measured all the same."""
     published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
 
