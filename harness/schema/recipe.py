@@ -22,7 +22,16 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     unit: str
     low: float | None = None
     high: float | None = None
+    depth: int | None = None
+    """Context tokens before the prompt that it was measured with; None, here and in the next three: not said."""
+    pp: int | None = None
+    """Prompt tokens."""
+    tg: int | None = None
+    """Tokens generated."""
+    concurrency: int | None = None
+    """Requests in flight."""
     conditions: str = ""
+    """Whatever else is said of them, in words."""
     source: str
     date: str
 
