@@ -30,6 +30,10 @@ from harness.sense.sources import open_named, open_sources
 from harness.store.folder import ResultFolder
 
 
+DYING_S = 1.0
+"""Sockets of a process are closed before its end can be seen."""
+
+
 def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     """Launch, measure, store. Whatever ends it early, what was measured by then is in the folder.
 
@@ -59,7 +63,7 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
                 run.measure()
             except EngineError:
                 if running:
-                    running.check()  # that it has died, and why, says more than that it does not answer
+                    running.check(DYING_S)  # that it has died, and why, says more than that it does not answer
                 raise
             if running:
                 running.check()

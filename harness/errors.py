@@ -8,7 +8,9 @@
     ├── InvalidResult            6  the run ended, but at least one cell is not valid
     ├── StoreError               7  results cannot be written or read
     ├── VerifyError              8  a stored result does not agree with its own raw data
-    └── MemoryGuard              9  the server was stopped to protect the machine
+    ├── MemoryGuard              9  the server was stopped to protect the machine
+    ├── NotReproduced           10  a published figure was not reproduced
+    └── Inconclusive            11  none was not reproduced, but at least one is inconclusive, or none could be tested
     (Ctrl-C ends with 130, SIGTERM with 143, a closed terminal with 129)
 
 An error is two lines: what is wrong and where, and the next step. `harness/cli` prints them; nobody below it prints.
@@ -61,6 +63,14 @@ class VerifyError(HarnessError):
 
 class MemoryGuard(HarnessError):
     exit_code = 9
+
+
+class NotReproduced(HarnessError):
+    exit_code = 10
+
+
+class Inconclusive(HarnessError):
+    exit_code = 11
 
 
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str | None:

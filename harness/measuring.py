@@ -11,6 +11,7 @@ import msgspec
 
 from harness import __version__, clock, fits
 from harness.engines import ENGINES
+from harness.errors import EngineError
 from harness.instruments import Instruments
 from harness.launch.server import Server
 from harness.load import drive
@@ -24,7 +25,7 @@ from harness.report import text
 from harness.schema.health import DEGRADED, Canary
 from harness.schema.job import Job, Progress
 from harness.schema.plan import Plan
-from harness.schema.result import CellResult, Finding, Result
+from harness.schema.result import CellResult, Finding, Result, Sanity
 from harness.schema.run import Anchor, ClientReport, EngineFacts, FileHash, Trial
 from harness.schema.sensors import AFTER, BEFORE, Absent
 from harness.schema.weights import Weights
@@ -41,6 +42,10 @@ AT_ONCE = 5000
 the cell is done: it takes time and memory for all of them at once."""
 SOAK_TRIAL = -1000
 """Prompts of load that is not measured are those of trials from here downwards."""
+SANITY_HINT = (
+    "its answers are in the result (harness results show latest); a wrong chat template, quantization or kernel does this. For a model "
+    "that can only talk so: 'sanity: false' in the recipe's harness block"
+)
 
 
 class Run:
@@ -70,6 +75,7 @@ class Run:
         self.spent_s: dict[str, float] = {}
         self.facts = EngineFacts(name=plan.engine)
         self.files: tuple[FileHash, ...] = ()
+        self.sanity: Sanity | None = None
         self.skipped: list[Skipped] = []
         self.findings: dict[str, Finding] = {}
         """About the run as a whole, by code."""
@@ -84,6 +90,13 @@ class Run:
         self.files = hash_files(Path(path), HASH_LIMIT_BYTES) if path else ()
         self.weights = self.weigh()
         self.observer.say(f"Measuring {self.plan.served_model} on {self.facts.name} {self.facts.version or ''}".rstrip())
+        self._question()
+
+    def _question(self) -> None:
+        """Whether it talks as a model does, before any speed is measured. Raises `EngineError`."""
+        self.sanity = self.session.sanity(waived=not self.order.recipe.harness.sanity)
+        if self.sanity.findings and not self.sanity.waived:
+            raise EngineError(f"no speed is measured: {self.sanity.findings[0].text}", SANITY_HINT)
 
     def weigh(self) -> tuple[Weights | None, str]:
         """What the model's files say that decoding reads, or the recipe's metadata; None with a reason. A server that somebody else
@@ -304,6 +317,7 @@ class Run:
             machine=self.order.machine,
             engine=self.facts,
             calibration=self.calibration,
+            sanity=self.sanity,
             sensors=sensors,
             idle=tuple(self.instruments.idle),
             weights=self.weights[0],

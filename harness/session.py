@@ -16,10 +16,13 @@ from harness.launch.server import Server
 from harness.load import prompts, stages, tokens
 from harness.load.prompts import Message, Prompt, Reply, Source
 from harness.load.tokens import Measured, Ruler
+from harness.measure import sanity, speculation
+from harness.measure.sanity import Question
 from harness.recipe import cells
 from harness.schema.job import Ask, Job, Stage
 from harness.schema.plan import Plan
 from harness.schema.request import Record
+from harness.schema.result import Answer, Sanity
 from harness.schema.run import EngineFacts
 from harness.schema.workload import Cell
 
@@ -27,6 +30,8 @@ PATH = "/v1/chat/completions"
 PROBE_TRIAL = -1
 CANARY = "Count from one to one hundred in words, separated by commas."
 CANARY_TOKENS = 24
+SPOKEN = ("reasoning_content", "reasoning", "content")
+"""Fields of a message that may hold text."""
 FORCE_LENGTH = ("ignore_eos", "min_tokens")
 """Request fields that keep a model from ending its answer."""
 RETOKENIZED = 3
@@ -68,6 +73,36 @@ class Session:
                 return took_ms / count
             case _:
                 return None
+
+    def sanity(self, *, waived: bool) -> Sanity:
+        """Asks what shows whether a language model answers at all. Raises `EngineError` when it does not answer."""
+        before = self.counters()
+        answers = tuple(map(self._answer, sanity.QUESTIONS))
+        after = self.settled_counters(before, len(answers))
+        moved = {name: after[name] - before[name] for name in before if name in after}
+        findings = sanity.judge(answers, moved, speculation.faked(self.plan.launch, self.facts.settings))
+        return Sanity(answers=answers, moved=moved, findings=findings, waived=bool(findings) and waived)
+
+    def _answer(self, question: Question) -> Answer:
+        sampling = self.plan.workload.sampling
+        payload = {
+            "model": self.plan.served_model,
+            "messages": [Message("user", question.text)],
+            "max_tokens": question.tokens,
+            "temperature": sampling.temperature,
+            "seed": sampling.seed,
+        }
+        match self._talk.ask(PATH, payload, "a question"):
+            case {"choices": [{"message": dict(message)}, *_], **rest}:
+                said = [part for name in SPOKEN if isinstance(part := message.get(name), str)]
+                usage = rest.get("usage")
+                tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+                return sanity.answered(question, "\n".join(said), tokens if isinstance(tokens, int) else None)
+            case reply:
+                raise EngineError(
+                    f"{self.plan.url} answers a question in another shape: {str(reply)[:120]}",
+                    "measure a server whose chat completions are OpenAI's",
+                )
 
     def _job(self, parts: Iterable[Stage]) -> Job:
         place = urlsplit(self.plan.url)

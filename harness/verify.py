@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import VerifyError
-from harness.measure import goodput, metrics, power, speculation
+from harness.measure import goodput, metrics, power, sanity, speculation
 from harness.measure.given import Given
 from harness.schema.result import CellResult
 from harness.store import folder
@@ -61,6 +61,10 @@ def _differences(stored: Stored) -> Iterator[str]:
     faked = speculation.synthetic_acceptance(plan.launch.argv, plan.launch.env) if plan.launch else None
     if faked is not None and faked not in result.findings:
         yield "the plan fakes the acceptance of drafts, and the result does not say so"
+    if result.sanity is not None:
+        switch = speculation.faked(plan.launch, result.engine.settings)
+        if sanity.judge(result.sanity.answers, result.sanity.moved, switch) != result.sanity.findings:
+            yield "what is said of the server's sanity does not follow from its answers"
     said = {finding for finding in result.findings if finding.code in goodput.CODES}
     if said != set(goodput.findings(result.cells)):
         yield "what is said of the ramp of rates does not follow from its cells"

@@ -33,6 +33,8 @@ def paced(
     tokens_per_event: int = 1,
     behave: str = "",
     api_key: str | None = None,
+    says: str = "words",
+    jitter: float = 0.0,
     port: int = 0,
 ) -> Iterator[Paced]:
     with tempfile.TemporaryDirectory() as folder:
@@ -40,6 +42,7 @@ def paced(
         log.touch()
         words = ["--ttft-ms", str(ttft_ms), "--tpot-ms", str(tpot_ms), "--tokens-per-event", str(tokens_per_event)]
         words += ["--behave", behave, "--log", str(log), "--port", str(port)]
+        words += ["--says", says, "--jitter", str(jitter)]
         if api_key is not None:
             words += ["--api-key", api_key]
         child = subprocess.Popen([sys.executable, "-m", "harness.engines.paced", *words], stdout=subprocess.PIPE)

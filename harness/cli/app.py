@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import machine, recipes, results, settings
+from harness.cli import reproduce as reproducing
 
 if TYPE_CHECKING:
     from harness.schema.plan import Plan
@@ -219,6 +221,67 @@ def plan(
         model=model,
     )
     _print_plan(order.plan(), json)
+
+
+@app.command()
+def reproduce(
+    which: Annotated[
+        str, typer.Argument(metavar="RECIPE|RESULT", help="A recipe with published figures, or an earlier result.")
+    ],
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", help="How much to measure, and what the publication does not say.  [default: tg128]"),
+    ] = None,
+    set_: Set = None,
+    runs: Runs = None,
+    seed: Annotated[int | None, typer.Option(help="Prompts and order follow from it.  [default: 0]")] = None,
+    pin: Pin = None,
+    load_host: LoadHost = None,
+    load_python: LoadPython = None,
+    url: Url = None,
+    model: Model = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
+    ] = None,
+    plug: machine.Plug = None,
+    plug_token_env: machine.PlugToken = None,
+    sense_host: SenseHost = None,
+    sense_python: SensePython = None,
+    memory_floor: MemoryFloor = None,
+    drop_caches: DropCaches = False,
+    measured: Annotated[
+        str | None, typer.Option("--with", metavar="RESULT", help="Compare with this stored result instead of measuring.")
+    ] = None,
+    results_dir: Annotated[
+        Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure again what was published, and say of each figure whether it was reproduced."""
+    root = results_dir or settings.results_root()
+    what = reproducing.find(which, root)
+    if measured is not None:
+        sys.exit(reproducing.compared(what, reproducing.stored(root, measured), json))
+    ordering = partial(
+        settings.order,
+        runs=runs,
+        pin=pin,
+        load_host=load_host,
+        load_python=load_python,
+        api_key_env=api_key_env,
+        plug=plug,
+        plug_token_env=plug_token_env,
+        sense_host=sense_host,
+        sense_python=sense_python,
+        memory_floor=memory_floor,
+        drop_caches=drop_caches,
+    )
+    order = reproducing.order(what, ordering, profile=profile, set_=set_, seed=seed, url=url, model=model)
+    if dry_run:
+        _print_plan(order.plan(), json)
+        return
+    sys.exit(reproducing.compared(what, reproducing.measured(order, root, quiet=json), json, keep=True))
 
 
 @app.command()

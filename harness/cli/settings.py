@@ -90,7 +90,7 @@ def machine() -> Machine:
 
 
 def order(
-    name: str | None,
+    name: str | Recipe | None,
     profile: str | None,
     set_: list[str] | None,
     *,
@@ -121,6 +121,7 @@ def order(
     from harness import bench
     from harness.order import Order
     from harness.recipe.resolve import GridOverrides
+    from harness.schema.recipe import Recipe
     from harness.sense.plug import address as addresses
     from harness.sense.sources import Named
 
@@ -142,9 +143,10 @@ def order(
     )
     for address in plug or ():
         addresses.parse(address)
-    chosen = bench.recipe_for_url(url) if url and name is None else recipe(name or DEFAULT_RECIPE)
+    if not isinstance(name, Recipe):
+        name = bench.recipe_for_url(url) if url and name is None else recipe(name or DEFAULT_RECIPE)
     return Order(
-        recipe=chosen,
+        recipe=name,
         machine=machine(),
         overrides=_pairs(set_ or []),
         profile=profile,

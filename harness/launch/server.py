@@ -54,11 +54,13 @@ class Server:
         self._watch = watch
         self._in_docker = in_docker
 
-    def check(self) -> None:
+    def check(self, patience_s: float = 0.0) -> None:
         """Raises `EngineError` when the server's process has ended: its exit code, the first error of its log and what it
-        means; `MemoryGuard` when it was we who ended it."""
+        means; `MemoryGuard` when it was we who ended it. One whose connections have broken off may take `patience_s` to end."""
         self._family.look()
-        code = self._host.exit_code(self._process)
+        start = clock.now()
+        while (code := self._host.exit_code(self._process)) is None and clock.since(start) < patience_s:
+            clock.sleep(0.02)
         if self._watch:
             self._watch.check()  # after the look at the code: it knows of a server that it kills before that one ends
         if code is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from harness.measure.runs import CACHE_LIMIT, Request, Run, cache_share
+from harness.measure.speculation import ACCEPTANCE, impossible
 from harness.measure.throughput import decode_tok_s
 from harness.schema.result import Finding
 from harness.schema.workload import Cell
@@ -22,6 +24,7 @@ def findings(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
     if cell.turns == 1:  # turns carry what the server has seen, so hits are what they should have
         yield from _prefix(cell, runs) if cell.prefix_caching else _cache(runs)
     yield from _counters(cell, runs)
+    yield from _acceptance(runs)
     yield from _timings(runs)
 
 
@@ -81,6 +84,16 @@ def _counters(cell: Cell, runs: Sequence[Run]) -> Iterator[Finding]:
     whole = sum(request.record.error is None for request in _requests(told))
     yield from _compare("requests_finished", told, whole, len(_requests(told)), "requests finished")
     yield from _ttft([run for run in runs if run.delta("ttft_sum_s", "ttft_count") is not None])
+
+
+def _acceptance(runs: Sequence[Run]) -> Iterator[Finding]:
+    """An acceptance length that cannot be says nothing, and the engine's counters are not to be trusted."""
+    moved: dict[str, float] = {}
+    for run, name in product(runs, ACCEPTANCE):
+        if (delta := run.delta(name)) is not None:
+            moved[name] = moved.get(name, 0.0) + delta[0]
+    if (text := impossible(moved, len(_requests(runs)))) is not None:
+        yield Finding(code="impossible_acceptance", severity="invalid", text=text)
 
 
 def _compare(name: str, runs: Sequence[Run], low: int, high: int, what: str) -> Iterator[Finding]:

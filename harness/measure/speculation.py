@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from harness.measure.runs import Run
 from harness.measure.stats import Estimate, ratio_of_sums
-from harness.schema.plan import faked_acceptance
+from harness.schema.plan import Launch, faked_acceptance
 from harness.schema.result import Finding
 
+ACCEPTANCE = ("spec_accepted_tokens", "spec_draft_tokens", "spec_drafts", "generation_tokens")
+TOLERANCE = 0.02
+"""Counters are brought up to date a little late."""
 GAUGE = "the engine's gauge of its last log interval, since it does not count drafts: no interval"
 
 
@@ -51,9 +54,31 @@ def acceptance_length_timings(runs: Sequence[Run]) -> Estimate:
     return ratio_of_sums(tokens, steps)
 
 
+def impossible(moved: Mapping[str, float], requests: int) -> str | None:
+    """What cannot be in how far the counters moved over so many requests, or None: more accepted than drafted, or than generated.
+
+    The last step of a request may accept more than it still needs, as much as a draft is long.
+    """
+    accepted, drafted, drafts, generated = (moved.get(name) for name in ACCEPTANCE)
+    if not accepted:
+        return None
+    if drafted is not None and accepted > drafted * (1 + TOLERANCE):
+        return f"the engine counted {accepted:.0f} accepted tokens, and drafted {drafted:.0f}"
+    beyond = requests * drafted / drafts if drafted and drafts else 0.0
+    if generated and accepted > generated * (1 + TOLERANCE) + beyond:
+        return f"the engine counted {accepted:.0f} accepted tokens, and generated {generated:.0f} in all"
+    return None
+
+
+def faked(launch: Launch | None, settings: Mapping[str, str]) -> str | None:
+    """The switch that fakes acceptance, in the command, in its environment, or in what the server says of its settings."""
+    said = [*launch.argv, *_pairs(launch.env)] if launch else []
+    return faked_acceptance(" ".join([*said, *_pairs(settings)]))
+
+
 def synthetic_acceptance(argv: Sequence[str], env: Mapping[str, str]) -> Finding | None:
     """A finding when the server was told to fake acceptance: its speed is then no model's speed."""
-    switch = faked_acceptance(" ".join([*argv, *(f"{name}={value}" for name, value in env.items())]))
+    switch = faked_acceptance(" ".join([*argv, *_pairs(env)]))
     if switch is None:
         return None
     return Finding(
@@ -61,3 +86,7 @@ def synthetic_acceptance(argv: Sequence[str], env: Mapping[str, str]) -> Finding
         severity="invalid",
         text=f"the server was started with {switch}: speculative acceptance is faked, so these are not a model's speeds",
     )
+
+
+def _pairs(named: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in named.items()]

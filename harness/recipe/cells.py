@@ -66,6 +66,8 @@ def override(profile: Profile, grid: GridOverrides) -> Profile:
         changes["max_runs"] = max(grid.runs or 1, profile.max_runs) if profile.target is not None else grid.runs
     if "requests" in changes:
         changes["requests_per_slot"] = None
+    if {"depth", "pp", "tg", "concurrency", "rate"} & changes.keys():
+        changes["points"] = ()
     if {"depth", "concurrency", "rate"} & changes.keys():
         changes["schedule"] = None
     if "concurrency" in changes:
@@ -73,7 +75,7 @@ def override(profile: Profile, grid: GridOverrides) -> Profile:
     if {"pp", "tg"} & changes.keys():
         changes["mix"] = ()
     if trace is not None:
-        changes |= {"arrivals": "trace", "rate": (), "mix": (), "turns": 1, "depth": (0,)}
+        changes |= {"arrivals": "trace", "rate": (), "mix": (), "turns": 1, "depth": (0,), "points": ()}
     return msgspec.structs.replace(profile, **changes)
 
 
@@ -190,7 +192,9 @@ def slos() -> dict[str, Slo]:
 
 
 def _points(name: str, profile: Profile) -> list[tuple[int, int, int, float]]:
-    """depth × pp × tg × concurrency or rate, each point once, in the profile's order or its schedule's."""
+    """The profile's points, or depth × pp × tg × concurrency or rate; each once, in the profile's order or its schedule's."""
+    if profile.points:
+        return list(dict.fromkeys(profile.points))
     loads: Sequence[float] = sorted(profile.rate) or profile.concurrency
     if profile.schedule is not None:
         outer = dict.fromkeys(product(profile.depth, loads))

@@ -117,6 +117,14 @@ def slug(name: str) -> str:
 
 LONGEST = 10_000_000
 """Tokens: more than any context."""
+
+
+def _measurable(depth: int | None, pp: int | None, tg: int | None, concurrency: int | None) -> bool:
+    """None, of what is not said, can be anything."""
+    least = ((depth, 0), (pp, 1), (tg, 1), (concurrency, 1))
+    return all(value is None or low <= value <= LONGEST for value, low in least)
+
+
 _POSITIVE = ("max_seconds", "seconds", "burstiness", "target")
 
 
@@ -132,6 +140,10 @@ def profile(document: Document, where: Where, data: object) -> Profile:
         if not values or min(values) < least or max(values) > LONGEST:
             needs = f"at least {least}" if not values or min(values) < least else f"at most {LONGEST}"
             raise wrong(name, f"{name} {list(values)}: needs numbers of {needs}", f"write it like {name}: [{max(least, 1)}]")
+    if any(not _measurable(*point) for point in found.points):
+        raise wrong("points", "points: needs [depth, pp, tg, concurrency] of each", "write it like points: [[0, 2048, 128, 1]]")
+    if found.points and (found.rate or found.mix):
+        raise wrong("points", "points are for a closed loop of one shape", "leave out rate and mix")
     if any(not 0 < rate < math.inf for rate in found.rate):
         raise wrong("rate", f"rate {list(found.rate)}: needs requests per second above 0", "write it like rate: [0.5, 2]")
     if found.percentile not in PERCENTILE_FLOORS:
@@ -183,6 +195,8 @@ def _published(document: Document, where: Where, data: object) -> Published:
         raise document.error(
             where, f"{_dotted(where)} has no 'value'", "add 'value:', or 'low:' and 'high:' where a range was published"
         )
+    if not _measurable(found.depth, found.pp, found.tg, found.concurrency):
+        raise document.error(where, f"{_dotted(where)}: depth 0, pp 1, tg 1 and concurrency 1 are the least", "mend that line")
     return found
 
 

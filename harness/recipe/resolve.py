@@ -72,7 +72,7 @@ def resolve(
     applied = apply(recipe, overrides)
     changed = applied.recipe
     engine = _engine(changed, url)
-    profile_name, chosen = _profile(changed, profile)
+    profile_name, chosen = profile_of(changed, profile)
     server = _running(changed, machine, engine, url) if url else _launched(applied, machine, engine, overrides.keys())
     work = cells.workload(
         profile_name,
@@ -228,8 +228,8 @@ def _engine(recipe: Recipe, url: str | None) -> str:
     return engine
 
 
-def _profile(recipe: Recipe, asked: str | None) -> tuple[str, Profile]:
-    """The recipe's own profiles come before the built-in ones of the same name."""
+def profile_of(recipe: Recipe, asked: str | None) -> tuple[str, Profile]:
+    """By name; the recipe's own come before the built-in ones of the same name. Raises `RecipeError`."""
     name = asked or recipe.harness.profile or DEFAULT_PROFILE
     known = {**catalog.profiles(), **recipe.harness.profiles}
     if name in known:

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.report import text
 from harness.schema.calibration import Calibration
 from harness.schema.health import DEGRADED, Health
-from harness.schema.result import Result
+from harness.schema.result import Result, Sanity
 from harness.schema.sensors import POWER_SCOPES
 
 
@@ -24,6 +24,8 @@ def of(result: Result, path: Path) -> Iterator[str]:
     )
     if engine.start_s:
         yield "Start    " + ", ".join(f"{step.replace('_', ' ')} {seconds:.1f} s" for step, seconds in engine.start_s.items())
+    if result.sanity is not None:
+        yield f"Sanity   {_sanity(result.sanity)}"
     sent, valid = sum(cell.sent for cell in result.cells), sum(cell.valid for cell in result.cells)
     stamps = sorted({trial.client.stamps for trial in result.trials})
     reasons: Counter[str] = sum((Counter(cell.excluded) for cell in result.cells), Counter())
@@ -37,6 +39,14 @@ def of(result: Result, path: Path) -> Iterator[str]:
     if result.health is not None:
         yield f"Health   {_health(result.health)}"
     yield f"Stored   {path} (nothing was uploaded)"
+
+
+def _sanity(found: Sanity) -> str:
+    known = [answer.right for answer in found.answers if answer.right is not None]
+    if not found.findings:
+        return f"it talks as a language model does; {sum(known)} of {len(known)} easy questions right"
+    said = "; ".join(f"{finding.text} ({finding.code})" for finding in found.findings)
+    return f"not passed: {said}{'; measured all the same, as the recipe says' if found.waived else ''}"
 
 
 def _power(result: Result) -> str:

@@ -23,7 +23,16 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     unit: str
     low: float | None = None
     high: float | None = None
+    depth: int | None = None
+    """Context tokens before the prompt that it was measured with; None, here and in the next three: not said."""
+    pp: int | None = None
+    """Prompt tokens."""
+    tg: int | None = None
+    """Tokens generated."""
+    concurrency: int | None = None
+    """Requests in flight."""
     conditions: str = ""
+    """Whatever else is said of them, in words."""
     source: str
     date: str
 
@@ -45,6 +54,8 @@ class HarnessBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The profile to use when none is asked for; a name from `profiles` here or a built-in one."""
     profiles: dict[str, Profile] = {}
     expect: Expect = Expect()
+    sanity: bool = True
+    """False: the model can only talk nonsense (random weights, say), and is to be measured all the same."""
     published: tuple[Published, ...] = ()
     needs_image: dict[str, str] = {}
     """Why only the recipe's own image knows a flag, by flag (`--mxfp4-layers`)."""

@@ -39,6 +39,30 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server said to one of the questions before a run."""
+
+    question: str
+    text: str
+    """Reasoning and answer."""
+    tokens: int | None
+    """By its usage."""
+    right: bool | None
+    """The expected word is in it; None: there is no expected one. Small models know little, so it decides nothing."""
+
+
+class Sanity(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether what answers talks as a language model does, asked before any speed was measured."""
+
+    answers: tuple[Answer, ...]
+    moved: dict[str, float]
+    """How far the engine's counters moved meanwhile, by our names."""
+    findings: tuple[Finding, ...]
+    """None: it is sane."""
+    waived: bool = False
+    """The recipe says that the model can only talk nonsense: it was measured all the same."""
+
+
 class PowerReading(msgspec.Struct, frozen=True, kw_only=True):
     """Where the joules of a scope come from."""
 
@@ -90,6 +114,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineFacts
     calibration: Calibration | None = None
     """The newest of the load client on such a machine; None: it was not calibrated there."""
+    sanity: Sanity | None = None
+    """None: the server was not asked, since it did not start, or by a harness that did not ask."""
     sensors: SensorReport | None = None
     """What was read beside the load, and what could not be."""
     idle: tuple[Idle, ...] = ()

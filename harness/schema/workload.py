@@ -87,6 +87,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cool_limit_s: float = 600.0
     soak_seconds: float = 0.0
     """The first cell's load for so long before anything is measured, so that the machine is as hot as it gets."""
+    points: tuple[tuple[int, int, int, int], ...] = ()
+    """(depth, pp, tg, concurrency) of each cell, instead of the grid."""
     schedule: tuple[tuple[int, int], ...] | None = None
     """(depth, concurrency) in a fixed order, instead of a seeded shuffle."""
     rate: tuple[float, ...] = ()

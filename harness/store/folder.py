@@ -135,11 +135,7 @@ def read(path: Path) -> Stored:
     from harness.store import columns
 
     result = read_result(path)
-    plan = _decoded(path / "plan.json", Plan, "plan", PLAN_VERSION)
-    try:
-        text = (path / "recipe.yaml").read_bytes().decode()  # verbatim: line ends too, whatever the locale
-    except (OSError, UnicodeDecodeError) as error:
-        raise _broken(path / "recipe.yaml", error) from None
+    plan, text = read_origin(path)
     if result.state == "running":
         records, samples = _journal(path / "trials", result)
     else:  # the tables were whole before this state was written; of `trials/` a kill may have left a part
@@ -151,6 +147,23 @@ def read(path: Path) -> Stored:
 def read_result(path: Path) -> Result:
     """`result.json` alone. Raises `StoreError`."""
     return _decoded(path / "result.json", Result, "result", RESULT_VERSION)
+
+
+def read_origin(path: Path) -> tuple[Plan, str]:
+    """`plan.json`, and the recipe's text. Raises `StoreError`."""
+    plan = _decoded(path / "plan.json", Plan, "plan", PLAN_VERSION)
+    try:
+        return plan, (path / "recipe.yaml").read_bytes().decode()  # verbatim: line ends too, whatever the locale
+    except (OSError, UnicodeDecodeError) as error:
+        raise _broken(path / "recipe.yaml", error) from None
+
+
+def keep_text(path: Path, name: str, text: str) -> None:
+    """A page for people beside a result. Raises `StoreError`."""
+    try:
+        write_atomic(path / name, f"{text}\n".encode())
+    except OSError as error:
+        raise _full(path, error) from None
 
 
 def write_atomic(path: Path, data: bytes) -> None:

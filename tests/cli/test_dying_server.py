@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from harness.errors import EngineError
+from harness.measure.sanity import QUESTIONS
 from harness.store import folder
 from tests.paced_server import paced
 
@@ -25,7 +26,7 @@ def test_the_trial_in_which_the_server_died_is_kept(tmp_path: Path) -> None:
             text=True,
         )
         deadline = time.monotonic() + 60
-        while len(server.truth()) < 9 and time.monotonic() < deadline:  # two probes, up to three canaries, then the trial
+        while len(server.truth()) < 7 + len(QUESTIONS) and time.monotonic() < deadline:  # probes and canaries, then the trial
             time.sleep(0.05)
         for process in psutil.process_iter(["cmdline"]):
             if str(server.log) in (process.info["cmdline"] or []):

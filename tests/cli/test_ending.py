@@ -12,6 +12,7 @@ import pytest
 
 from harness import clock
 from harness.errors import EngineError, StoreError
+from harness.measure.sanity import QUESTIONS
 from harness.store import columns, folder
 from tests.paced_server import paced
 from tests.store.sample_run import trial
@@ -35,7 +36,7 @@ def until(ready: object, limit_s: float = 30.0) -> None:
 def test_a_closed_terminal_does_not_end_what_runs_under_nohup(tmp_path: Path) -> None:
     with paced(ttft_ms=5, tpot_ms=1) as server:
         child = start(tmp_path, *BENCH, "--url", server.url, before="trap '' HUP;")
-        until(lambda: len(server.truth()) > 5)
+        until(lambda: len(server.truth()) > 5 + len(QUESTIONS))
         child.send_signal(signal.SIGHUP)
         out, err = child.communicate(timeout=60)
     assert child.returncode in (0, 6), out + err
@@ -44,7 +45,7 @@ def test_a_closed_terminal_does_not_end_what_runs_under_nohup(tmp_path: Path) ->
 def test_what_was_sent_of_an_unfinished_trial_is_kept(tmp_path: Path) -> None:
     with paced(ttft_ms=5, tpot_ms=20) as server:
         child = start(tmp_path, *BENCH, "--url", server.url)
-        until(lambda: len(server.truth()) > 9)  # two probes, up to three canaries, then answers of the trial
+        until(lambda: len(server.truth()) > 7 + len(QUESTIONS))  # two probes, up to three canaries, then the trial
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=60)
     assert child.returncode == 130, out + err

@@ -329,3 +329,15 @@ def test_noise_is_not_drift() -> None:
         runs = [changing(list(rng.normal(10, 1, 8) + rng.normal(0, 0.3))) for _ in range(5)]
         flagged += bool({"never_flat", "warm_up_short", "drifting"} & found(runs).keys())
     assert flagged <= 4  # two tests at 1 % each: 1.2 expected
+
+
+def test_more_drafts_accepted_than_the_engine_can_have() -> None:
+    """Five answers of eight tokens and drafts of three: 40 generated, at most three too many in each."""
+    counters = {**NO_HITS, "generation_tokens": 40.0, "requests_finished": 5.0, "spec_drafts": 20.0, "spec_draft_tokens": 60.0}
+    for accepted, expected in ((55.0, None), (57.0, "invalid")):
+        result = found([back_to_back(5)], counters={**counters, "spec_accepted_tokens": accepted})
+        assert severity(result, "impossible_acceptance") == expected
+    without = {name: count for name, count in counters.items() if name != "spec_draft_tokens"}
+    assert (
+        severity(found([back_to_back(5)], counters={**without, "spec_accepted_tokens": 39.0}), "impossible_acceptance") is None
+    )

@@ -97,6 +97,16 @@ def test_a_schedule_is_the_order() -> None:
         )
 
 
+def test_points_instead_of_a_grid() -> None:
+    points = ((0, 64, 8, 1), (512, 128, 16, 4), (0, 64, 8, 1))
+    profile = Profile(depth=(9,), pp=(99,), points=points)
+    found = cells.workload("p", profile, seed=0, context_limit=None).cells
+    assert [cell.id for cell in found] == ["d0-pp64-tg8-c1", "d512-pp128-tg16-c4"]
+    assert cells.override(profile, GridOverrides(runs=30)).points == points
+    for grid in (GridOverrides(pp=(64,)), GridOverrides(depth=(0,)), GridOverrides(rate=(1.0,))):
+        assert cells.override(profile, grid).points == (), "the command line's grid replaces them"
+
+
 def test_the_estimate_is_its_formula() -> None:
     profile = Profile(pp=(100,), tg=(50,), concurrency=(4,), runs=2, max_runs=2, requests=8)
     work = cells.workload("p", profile, seed=0, context_limit=None)

@@ -134,6 +134,18 @@ def test_a_recipe_says_what_the_file_says(tmp_path: Path) -> None:
             "recipes/x.yaml:7: harness.published[0] has no 'value'\n"
             "Hint: add 'value:', or 'low:' and 'high:' where a range was published",
         ),
+        (
+            BASE + "harness:\n  published:\n    - {metric: a, unit: x, value: 1, pp: 0, source: s, date: '2026'}\n",
+            "recipes/x.yaml:7: harness.published[0]: depth 0, pp 1, tg 1 and concurrency 1 are the least\nHint: mend that line",
+        ),
+        (
+            BASE + "harness:\n  profiles:\n    mine:\n      points: [[0, 64, 8, 1], [0, 64, 8, 0]]\n",
+            "recipes/x.yaml:8: points: needs [depth, pp, tg, concurrency] of each\nHint: write it like points: [[0, 2048, 128, 1]]",
+        ),
+        (
+            BASE + "harness:\n  profiles:\n    mine:\n      points: [[0, 64, 8, 1]]\n      rate: [1]\n",
+            "recipes/x.yaml:8: points are for a closed loop of one shape\nHint: leave out rate and mix",
+        ),
     ],
 )
 def test_refusals(text: str, said: str) -> None:

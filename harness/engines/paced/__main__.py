@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.engines.paced.behaviours import BEHAVIOURS, Pace
+from harness.engines.paced.behaviours import BEHAVIOURS, SAYS, Pace
 from harness.engines.paced.server import Server
 
 
@@ -22,6 +22,9 @@ def parser() -> argparse.ArgumentParser:
     add("--tokens-per-event", type=int, default=1, metavar="K")
     add("--log", metavar="FILE", help="one JSON line per request: the truth")
     add("--api-key", metavar="KEY", help="refuse completions without it")
+    add("--jitter", type=float, default=0.0, metavar="SHARE", help="by which an answer's pace may be off, such as 0.1")
+    talks = "; ".join(f"{name}: {meaning}" for name, meaning in SAYS.items())
+    add("--says", choices=SAYS, default="words", help=f"what an answer is that is not streamed: {talks}")
     listed = "; ".join(f"{name}: {meaning}" for name, meaning in BEHAVIOURS.items())
     add("--behave", default="", metavar="LIST", help=f"comma-separated: {listed}")
     return made
@@ -37,6 +40,8 @@ def main(argv: Sequence[str]) -> None:
         tpot_ns=round(options.tpot_ms * 1e6),
         tokens_per_event=options.tokens_per_event,
         behave=behave,
+        says=options.says,
+        jitter=options.jitter,
     )
     log = open(options.log, "a", encoding="utf-8") if options.log else None  # noqa: SIM115  for as long as the program runs
     server = Server(options.host, options.port, pace, log, options.api_key)

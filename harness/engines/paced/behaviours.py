@@ -74,6 +74,17 @@ BEHAVIOURS = {
 }
 
 
+SAYS = {
+    "words": "English words in the order of a text, from a place that depends on the prompt",
+    "echo": "the prompt, again and again",
+    "stuck": "one word for ever",
+    "same": "the same words to every prompt",
+    "salad": "letters at random",
+    "nothing": "nothing",
+}
+"""What an answer is that is not streamed; a streamed one counts its words, so that each can be found again."""
+
+
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """How fast, and how badly."""
 
@@ -81,6 +92,10 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     tpot_ns: int
     tokens_per_event: int = 1
     behave: dict[str, int] = {}
+    says: str = "words"
+    """A key of `SAYS`."""
+    jitter: float = 0.0
+    """Share by which an answer's pace may be off, evenly spread from answer to answer."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +108,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """`max_tokens`."""
     endless: bool
     """The model may not end by itself before the limit."""
+    prompt: str = ""
     prompt_tokens: int
     ids: bool
     continuous: bool
@@ -129,6 +145,7 @@ def asked(path: str, body: Mapping[str, Any]) -> Asked:
         stream=bool(body.get("stream")),
         limit=limit,
         endless=bool(body.get("ignore_eos")) or int(body.get("min_tokens") or 0) >= limit,
+        prompt=said,
         prompt_tokens=len(said.split()) + (TEMPLATE_TOKENS if chat else 0),
         ids=bool(body.get("return_token_ids")),
         continuous=bool(options.get("continuous_usage_stats")),

@@ -12,7 +12,7 @@ import msgspec
 
 from harness.engines.paced import segments
 from harness.engines.paced.behaviours import MS, Asked, Pace, Send
-from harness.engines.paced.text import ARGUMENTS, CONTENT, ERRORS, NAME, REASONING, Text, usage, word
+from harness.engines.paced.text import ARGUMENTS, CONTENT, ERRORS, NAME, REASONING, Text, spoken, usage
 
 _BREAKS = ("error", "error_object", "garbage", "cut", "hangup", "reset")
 
@@ -30,7 +30,7 @@ def answer(ask: Asked, pace: Pace, received_ns: int) -> Iterator[Send]:
 def whole(ask: Asked, pace: Pace, received_ns: int) -> Send:
     """The answer in one piece, when its last token would have come."""
     tokens = _length(ask, pace)
-    text = "".join(map(word, range(tokens)))
+    text = spoken(pace.says, ask.prompt, tokens)
     part = {"message": {"role": "assistant", "content": text}} if ask.chat else {"text": text}
     choice = {"index": 0, "finish_reason": _finish(ask, pace, tokens), **part}
     body = {"model": ask.model, "choices": [choice], "usage": usage(ask, pace, tokens)}

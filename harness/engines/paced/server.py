@@ -16,6 +16,7 @@ from harness.engines.paced import schedule, segments, text
 from harness.engines.paced.behaviours import CONTEXT_TOKENS, Asked, Pace, Send, asked
 
 SPIN_NS = 60_000  # a sleep ends up to this much late: the last bit of waiting is spent looking
+GOLDEN = 0.6180339887498949
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
 _STAMP = struct.Struct("@qq")
 
@@ -70,7 +71,7 @@ class Server:
         self._epoll.register(self.listener.fileno(), select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
         self._due: list[tuple[int, int, Connection, Send]] = []
-        self._count = 0
+        self._count = self._streams = 0
         self._totals = dict.fromkeys(("prompt", "generation", "finished", "cached", "drafts", "accepted", "ttft_count"), 0)
         self._ttft_sum_s = 0.0
 
@@ -170,22 +171,29 @@ class Server:
         self._schedule(connection)
 
     def _stream(self, connection: Connection, ask: Asked, received_ns: int) -> None:
-        behave = self._pace.behave
-        sends = schedule.answer(ask, self._pace, received_ns)
+        pace = self._next_pace()
+        behave = pace.behave
+        sends = schedule.answer(ask, pace, received_ns)
         head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
         connection.chunked = behave.keys().isdisjoint(("unchunked", "content_length"))
         connection.close_after = "close" in behave or "unchunked" in behave
         if connection.chunked:
             head += "transfer-encoding: chunked\r\n"
         elif "content_length" in behave:
-            head += f"content-length: {sum(len(send.data) for send in schedule.answer(ask, self._pace, received_ns))}\r\n"
+            head += f"content-length: {sum(len(send.data) for send in schedule.answer(ask, pace, received_ns))}\r\n"
         whole = f"{head}connection: close\r\n\r\n" if connection.close_after else f"{head}\r\n"
         if segments.ON_WIRE.isdisjoint(behave):
             self._write(connection, whole.encode())
         else:
-            sends = segments.on_wire(sends, self._pace, whole.encode(), received_ns, chunked=connection.chunked)
+            sends = segments.on_wire(sends, pace, whole.encode(), received_ns, chunked=connection.chunked)
             connection.chunked = False
         connection.sends = sends
+
+    def _next_pace(self) -> Pace:
+        """With jitter, of the streams so far each has another, and any few in a row are spread over its whole range."""
+        self._streams += 1
+        off = self._pace.jitter * (2 * (self._streams * GOLDEN % 1) - 1)
+        return msgspec.structs.replace(self._pace, tpot_ns=round(self._pace.tpot_ns * (1 + off))) if off else self._pace
 
     def _schedule(self, connection: Connection) -> None:
         send = next(connection.sends, None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from functools import cache
+from itertools import cycle, islice
 from typing import Any
 
 import msgspec
@@ -20,6 +22,30 @@ ERRORS = {
     "error_object": '{"object":"error","message":"the paced server was told to fail","type":"InternalServerError","code":500}',
     "garbage": '{"choices":[{"index":0,"del',
 }
+
+
+PASSAGE = (
+    "When the sun warms the sea, some of the water rises into the air. High up it is cold, and there the vapour turns into drops so "
+    "small that they float and gather as clouds. In time the drops meet and grow, and once the air can not carry them any more they "
+    "fall to the ground as rain, which runs in brooks and rivers down to the sea."
+)
+
+
+def spoken(says: str, prompt: str, tokens: int) -> str:
+    """What an answer of so many words is that is not streamed; `says` is a key of `SAYS`. The same prompt gives the same answer."""
+    draw, passage = random.Random(prompt), PASSAGE.split()
+    start = 0 if says == "same" else draw.randrange(len(passage))
+    words = passage[start:] + passage[:start]
+    match says:
+        case "echo":
+            words = prompt.split() or passage
+        case "stuck":
+            words = ["the"]
+        case "salad":
+            words = ["".join(chr(draw.randrange(0x61, 0x250)) for _ in range(6)) for _ in range(tokens)]
+        case "nothing":
+            return ""
+    return "".join(f" {word}" for word in islice(cycle(words), tokens))
 
 
 def word(n: int) -> str:

@@ -1,0 +1,74 @@
+"""What `harness reproduce` prints, of a recipe and of a result: golden texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness import reproduce
+from harness.recipe.load import loads
+from harness.report import reproduce as report
+from harness.reproduce import Measured
+from harness.schema.result import Figure, Result
+from tests.report.test_report import matches
+from tests.store import sample_run
+
+RECIPE = """\
+model: m
+runtime: openai
+harness:
+  published:
+    - {metric: decode_tok_s, value: 104, unit: tok/s, conditions: single stream, source: one page, date: 2026-04-29}
+    - {metric: decode_tok_s, low: 35, high: 41, unit: tok/s, source: another page, date: 2026-05}
+    - {metric: ttft_ms, low: 40, high: 60, unit: ms, pp: 256, source: another page, date: 2026-05}
+    - {metric: prefill_tok_s, value: 2400, unit: tokens/s, source: one page, date: 2026-04-29}
+    - {metric: output_tok_s, value: 100, unit: tok/s, concurrency: 4, source: one page, date: 2026-04-29}
+    - {metric: acceptance_length, value: 2.7, unit: tokens per verify step, source: one page, date: 2026-04-29}
+    - {metric: power_w, value: 140, unit: W, source: "[red]one page", date: 2026-04-29}
+"""
+
+
+def measured(result: Result, recipe: str = "model: m\nruntime: openai\n") -> Measured:
+    one = result.cells[0]
+    n1 = msgspec.structs.replace(one.figures["decode_tok_s"], n=5)
+    cells = (msgspec.structs.replace(one, figures={**one.figures, "decode_tok_s_n1": n1}), *result.cells[1:])
+    return Measured(msgspec.structs.replace(result, cells=cells), sample_run.plan(), loads(recipe, "recipes/sample.yaml"))
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_of_a_recipe(width: int) -> None:
+    now = measured(sample_run.result())
+    profile = msgspec.structs.replace(now.plan.workload.profile, pp=(128,), tg=(4,))
+    plan = msgspec.structs.replace(now.plan, workload=msgspec.structs.replace(now.plan.workload, profile=profile))
+    found = reproduce.of_recipe(loads(RECIPE, "recipes/sample.yaml"), msgspec.structs.replace(now, plan=plan))
+    shown = report.render(found, path=Path("results/sample/x"), width=width, color=False)
+    assert max(map(len, shown.splitlines())) <= width
+    matches(f"reproduce-recipe-{width}.txt", shown)
+
+
+def test_of_a_result() -> None:
+    then = measured(sample_run.result())
+    faster = {**then.result.cells[0].figures}
+    faster["decode_tok_s"] = Figure(value=120.0, low=119.0, high=121.0, n=5, unit="tok/s", basis="runs")
+    cell = msgspec.structs.replace(then.result.cells[0], figures=faster)
+    now = sample_run.result(ident="def456")
+    machine = msgspec.structs.replace(now.machine, kernel="6.18", gpu_driver="580.95")
+    engine = msgspec.structs.replace(now.engine, version="0.33.0", settings={"max_model_len": "4096"})
+    later = msgspec.structs.replace(now, machine=machine, engine=engine, cells=(cell,))
+    plan = msgspec.structs.replace(then.plan, overrides={"max_model_len": "4096", "port": "8001"}, notes=())
+    found = reproduce.of_result(then, Measured(later, plan, then.recipe))
+    matches("reproduce-result-80.txt", report.render(found, path=Path("results/sample/y"), width=80, color=False))
+    assert [(each.what, each.then, each.now) for each in found.differences] == [
+        ("GPU driver", "", "580.95"),
+        ("kernel", "6.17", "6.18"),
+        ("engine", "vllm 0.32.0", "vllm 0.33.0"),
+        ("override max_model_len", "", "4096"),
+        ("setting max_model_len", "", "4096"),
+    ]
+
+
+def test_the_same_environment_has_no_differences() -> None:
+    one = measured(sample_run.result())
+    assert reproduce.of_result(one, one).differences == ()
