@@ -176,15 +176,14 @@ def _memory(patient: Patient, fit: Fit | None) -> Check:
     text = f"{text}, the weights need {need / GIB:.1f}"
     if fit.room.total_bytes != machine.memory_bytes:
         text = f"the GPUs have {fit.room.total_bytes / GIB:.1f} GiB, the weights need {need / GIB:.1f}"
-        return (
-            Check("memory", PASS, text) if need < fit.room.total_bytes else Check("memory", FAIL, text, "take a smaller model")
-        )
+        small = need < fit.room.total_bytes
+        return Check("memory", PASS if small else FAIL, text, "" if small else "take a smaller model")
     if need >= machine.memory_bytes - floor:
         return Check("memory", FAIL, text, "take a smaller model, or one with fewer bits")
     if need >= free - floor:
         return Check("memory", FAIL, text, END)
-    if (fit.reserved_bytes or 0) > free:
-        return Check("memory", FAIL, f"{text}, and its engine wants {(fit.reserved_bytes or 0) / GIB:.1f} at once", END)
+    if fit.reserved_bytes is not None and fit.reserved_bytes > free:
+        return Check("memory", FAIL, f"{text}, and its engine wants {fit.reserved_bytes / GIB:.1f} at once", END)
     return Check("memory", PASS, text)
 
 
