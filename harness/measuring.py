@@ -299,6 +299,7 @@ class Run:
             finished=None if state == "running" else _wall(),
             machine=self.order.machine,
             engine=self.facts,
+            image=launch.image_found if launch else None,
             calibration=self.calibration,
             sensors=sensors,
             idle=tuple(self.instruments.idle),

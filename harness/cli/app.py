@@ -13,7 +13,7 @@ import typer
 from harness.cli import machine, recipes, results, settings
 
 if TYPE_CHECKING:
-    from harness.schema.plan import Plan
+    from harness.order import Order
 
 app = typer.Typer(
     help="Measure LLM servers on a DGX Spark. Results stay on this machine.",
@@ -80,6 +80,12 @@ MemoryFloor = Annotated[
 DropCaches = Annotated[
     bool, typer.Option("--drop-caches", help="Empty the page cache before the start; needs a sudo rule: see docs/gb10.md.")
 ]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow", metavar="KEY", help="Give the container what its recipe asks for there: privileged, devices, volumes, …"
+    ),
+]
 Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, instead of starting one.")]
 Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -113,6 +119,7 @@ def bench(
     pin: Pin = None,
     load_host: LoadHost = None,
     load_python: LoadPython = None,
+    allow: Allow = None,
     url: Url = None,
     model: Model = None,
     api_key_env: Annotated[
@@ -151,6 +158,7 @@ def bench(
         pin=pin,
         load_host=load_host,
         load_python=load_python,
+        allow=allow,
         url=url,
         model=model,
         api_key_env=api_key_env,
@@ -162,7 +170,7 @@ def bench(
         drop_caches=drop_caches,
     )
     if dry_run:
-        _print_plan(order.plan(), json)
+        _print_plan(order, json)
         return
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
@@ -192,6 +200,7 @@ def plan(
     pin: Pin = None,
     load_host: LoadHost = None,
     load_python: LoadPython = None,
+    allow: Allow = None,
     url: Url = None,
     model: Model = None,
     json: Json = False,
@@ -215,10 +224,11 @@ def plan(
         pin=pin,
         load_host=load_host,
         load_python=load_python,
+        allow=allow,
         url=url,
         model=model,
     )
-    _print_plan(order.plan(), json)
+    _print_plan(order, json)
 
 
 @app.command()
@@ -244,9 +254,9 @@ def calibrate(
 
 
 @app.command()
-def serve(recipe: RecipeName = None, set_: Set = None) -> None:
+def serve(recipe: RecipeName = None, set_: Set = None, allow: Allow = None) -> None:
     """Start a recipe's server and keep it until Ctrl-C; measures nothing."""
-    order = settings.order(recipe, None, set_)
+    order = settings.order(recipe, None, set_, allow=allow)
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
 
@@ -264,7 +274,10 @@ def serve(recipe: RecipeName = None, set_: Set = None) -> None:
         raise
 
 
-def _print_plan(plan: Plan, json: bool) -> None:
+def _print_plan(order: Order, json: bool) -> None:
+    from harness import bench as conductor
+
+    plan = conductor.with_image(order).plan()
     if json:
         import msgspec
 

@@ -85,9 +85,11 @@ def order(
     sense_python: str | None = None,
     memory_floor: str | None = None,
     drop_caches: bool = False,
+    allow: list[str] | None = None,
 ) -> Order:
     from harness import bench
     from harness.order import Order
+    from harness.recipe.docker import Terms
     from harness.recipe.resolve import GridOverrides
     from harness.sense.plug import address as addresses
     from harness.sense.sources import Named
@@ -133,6 +135,7 @@ def order(
         ),
         memory_floor_bytes=_floor(memory_floor),
         drop_caches=drop_caches,
+        terms=Terms(allow=frozenset(key for words in allow or () for key in words.split(","))),
         system_root=system_root(),
     )
 

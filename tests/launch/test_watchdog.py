@@ -18,6 +18,7 @@ from harness.engines import llamacpp
 from harness.errors import EngineError, MachineError, MemoryGuard
 from harness.hosts.base import Process
 from harness.hosts.local import LocalHost, free_port
+from harness.launch.container import Container
 from harness.launch.processes import Family
 from harness.launch.server import serve
 from harness.launch.watchdog import Watchdog, default_floor, kill_at_once
@@ -70,7 +71,7 @@ def test_the_whole_family_is_killed_and_nobody_else(tmp_path: Path, bystander: s
 
     free = available()
     floor = free - MARGIN
-    with Watchdog(floor, available, lambda: kill_at_once(launch, HOST, family)) as watch:
+    with Watchdog(floor, available, lambda: kill_at_once(None, family)) as watch:
         clock.sleep(0.7)
         watch.check()
         assert family.living() == before
@@ -106,7 +107,7 @@ def test_it_acts_while_the_harness_waits_for_an_answer(tmp_path: Path) -> None:
     def measure() -> None:
         with (
             served as server,
-            Watchdog(available() - MARGIN, available, lambda: kill_at_once(launch, HOST, family_of(server.pid))) as watch,
+            Watchdog(available() - MARGIN, available, lambda: kill_at_once(None, family_of(server.pid))) as watch,
             hog(MOST),
             socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as waiting,
         ):
@@ -141,27 +142,28 @@ esac
 """
 
 
-def in_container(folder: Path, kill: str) -> tuple[Launch, Family, Process]:
+def in_container(folder: Path, kill: str) -> tuple[Container, Family, Process]:
     """A `docker` that is a script: what it runs is as little its child as a container is Docker's client's."""
     program = folder / "docker"
     program.write_text(DOCKER.format(folder=folder, kill=kill))
     program.chmod(0o755)
     launch = Launch(executor="docker", argv=(str(program), "run", "--name", "harness-x"), env={}, container_name="harness-x")
+    container = Container(launch, HOST, "0123456789")
     mark = f"HARNESS_RUN={folder.name}"
     family = Family(HOST, mark)
     env = {"PATH": os.environ["PATH"], "HARNESS_RUN": folder.name}
-    family.root = HOST.spawn(launch.argv, env=env, cwd=None, log=str(folder / "log"))
+    family.root = HOST.spawn(container.argv, env=env, cwd=None, log=str(folder / "log"))
     pid = int(written(folder / "pid"))
     started = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     inside = Process(pid, started, "sleep")
     assert pid not in {process.pid for process in family.living()}
-    return launch, family, inside
+    return container, family, inside
 
 
 def test_a_container_is_killed(tmp_path: Path) -> None:
-    launch, family, inside = in_container(tmp_path, f"kill -9 $(cat {tmp_path}/pid)")
-    assert kill_at_once(launch, HOST, family) == []
-    assert (tmp_path / "calls").read_text().splitlines()[1:] == ["kill harness-x"]
+    container, family, inside = in_container(tmp_path, f"kill -9 $(cat {tmp_path}/pid)")
+    assert kill_at_once(container, family) == []
+    assert (tmp_path / "calls").read_text().splitlines()[1:] == ["kill harness-x-01234567"]
     began = clock.now()
     while HOST.alive(inside):
         assert clock.since(began) < LIMIT_S
@@ -174,13 +176,13 @@ def test_a_container_is_killed(tmp_path: Path) -> None:
     [
         ("Error response from daemon: No such container: harness-x", []),
         ("Error response from daemon: container abc is not running", []),
-        ("Cannot connect to the Docker daemon", ["docker kill harness-x: Cannot connect to the Docker daemon"]),
+        ("Cannot connect to the Docker daemon", ["docker kill harness-x-01234567: Cannot connect to the Docker daemon"]),
     ],
 )
 def test_a_container_that_docker_does_not_kill(tmp_path: Path, said: str, problems: list[str]) -> None:
-    launch, family, inside = in_container(tmp_path, f"echo '{said}' >&2; exit 1")
+    container, family, inside = in_container(tmp_path, f"echo '{said}' >&2; exit 1")
     try:
-        assert kill_at_once(launch, HOST, family) == problems
+        assert kill_at_once(container, family) == problems
         assert family.living() == []
     finally:
         HOST.signal(inside, 9)
