@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness import offline
 from harness.engines import ENGINES
 from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
 from harness.hosts.local import LocalHost, is_this_machine
@@ -117,6 +118,8 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     if plan.launch is None:
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
+    if order.offline:
+        offline.check(plan, order.machine)
     if order.machine.docker is not None:  # a container that was left behind may have the port
         for left in container.reap(LocalHost()):
             observer.say(f"Removed the container {left.name} of {left.created}: the run that started it was killed")

@@ -40,6 +40,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Free memory below which the server is stopped; None: as the machine needs it, 0: never."""
     terms: Terms = Terms()
     """For a recipe that runs in a container."""
+    offline: bool = False
+    """Nothing is fetched: what is missing is said before the start."""
     drop_caches: bool = False
     """Empty the page cache before the start."""
     system_root: Path = Path("/")

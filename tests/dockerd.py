@@ -77,13 +77,14 @@ class Docker(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def daemon() -> Iterator[Docker]:
+def daemon(*before: str) -> Iterator[Docker]:
+    """`before`: words that start it in another namespace."""
     folder = Path(tempfile.mkdtemp(prefix="dockerd-"))  # pytest's own folders have names too long for a socket
     docker = Docker(folder / "socket")
     storage = ("--storage-driver=vfs", "--iptables=false", "--bridge=none", "--data-root", f"{folder}/data")
     where = ("--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid", "-H", f"unix://{docker.socket}")
     with (folder / "log").open("wb") as log:
-        child = subprocess.Popen(["dockerd", *storage, *where], stdout=log, stderr=log, start_new_session=True)
+        child = subprocess.Popen([*before, "dockerd", *storage, *where], stdout=log, stderr=log, start_new_session=True)
     try:
         began = clock.now()
         while subprocess.run(["docker", "version"], env=docker.env, capture_output=True, check=False).returncode != 0:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import machine, recipes, results, settings
+from harness.cli import machine, packs, recipes, results, settings
 
 if TYPE_CHECKING:
     from harness.order import Order
@@ -25,6 +25,8 @@ app = typer.Typer(
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(results.app, name="results")
 app.command("verify")(results.verify)
+app.command("pack")(packs.pack)
+app.command("unpack")(packs.unpack)
 app.command("doctor")(machine.doctor)
 app.command("watch")(machine.watch)
 
@@ -86,6 +88,9 @@ Allow = Annotated[
         "--allow", metavar="KEY", help="Give the container what its recipe asks for there: privileged, devices, volumes, …"
     ),
 ]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Fetch nothing, and say before the start what is missing; so does HF_HUB_OFFLINE=1.")
+]
 Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, instead of starting one.")]
 Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -120,6 +125,7 @@ def bench(
     load_host: LoadHost = None,
     load_python: LoadPython = None,
     allow: Allow = None,
+    offline: Offline = False,
     url: Url = None,
     model: Model = None,
     api_key_env: Annotated[
@@ -159,6 +165,7 @@ def bench(
         load_host=load_host,
         load_python=load_python,
         allow=allow,
+        offline=offline,
         url=url,
         model=model,
         api_key_env=api_key_env,
@@ -201,6 +208,7 @@ def plan(
     load_host: LoadHost = None,
     load_python: LoadPython = None,
     allow: Allow = None,
+    offline: Offline = False,
     url: Url = None,
     model: Model = None,
     json: Json = False,
@@ -225,6 +233,7 @@ def plan(
         load_host=load_host,
         load_python=load_python,
         allow=allow,
+        offline=offline,
         url=url,
         model=model,
     )
@@ -254,9 +263,9 @@ def calibrate(
 
 
 @app.command()
-def serve(recipe: RecipeName = None, set_: Set = None, allow: Allow = None) -> None:
+def serve(recipe: RecipeName = None, set_: Set = None, allow: Allow = None, offline: Offline = False) -> None:
     """Start a recipe's server and keep it until Ctrl-C; measures nothing."""
-    order = settings.order(recipe, None, set_, allow=allow)
+    order = settings.order(recipe, None, set_, allow=allow, offline=offline)
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
 
