@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -38,3 +39,12 @@ def test_of_another_boot_nothing_is_known(change) -> None:  # type: ignore[no-un
 def test_a_number_counts_in_its_own_count_of_processes_only() -> None:
     boot, space, pid, ticks = owner.me().split(".")
     assert owner.look(f"{boot}.{int(space) + 1}.{pid}.{ticks}") == ELSEWHERE
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a namespace of processes needs root")
+def test_one_in_a_container_cannot_be_looked_at_from_here() -> None:
+    words = ("unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", ASK)
+    child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert owner.look(child.stdout.readline().strip()) == ELSEWHERE
+    child.communicate("\n")
