@@ -7,11 +7,14 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
+from harness import offline
 from harness.engines import ENGINES
 from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
 from harness.hosts.local import LocalHost, is_this_machine
 from harness.instruments import Instruments
-from harness.launch import flags, oom, preflight, server
+from harness.launch import container, flags, oom, preflight, server
 from harness.launch.memory import RETURN_LIMIT_S, drop_caches, memory_back
 from harness.launch.server import Server
 from harness.launch.watchdog import default_floor
@@ -28,10 +31,6 @@ from harness.sense import memory
 from harness.sense.sampler import Sampler
 from harness.sense.sources import open_named, open_sources
 from harness.store.folder import ResultFolder
-
-
-DYING_S = 1.0
-"""Sockets of a process are closed before its end can be seen."""
 
 
 def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
@@ -63,7 +62,7 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
                 run.measure()
             except EngineError:
                 if running:
-                    running.check(DYING_S)  # that it has died, and why, says more than that it does not answer
+                    running.check_failed()  # that it has died, and why, says more than that it does not answer
                 raise
             if running:
                 running.check()
@@ -104,13 +103,32 @@ def recipe_for_url(url: str) -> Recipe:
     return load.loads("".join(f'{key}: "{value}"\n' for key, value in said.items()), url)
 
 
+def with_image(order: Order) -> Order:
+    """The order with what its container image is on this machine, where Docker has it."""
+    launch = order.plan().launch
+    if launch is None or launch.image is None or order.machine.docker is None:
+        return order
+    found = container.image(LocalHost(), launch.image)
+    terms = msgspec.structs.replace(order.terms, images={launch.image: found} if found else {})
+    return msgspec.structs.replace(order, terms=terms)
+
+
 def _ready_plan(order: Order, observer: Observer) -> Plan:
-    """The plan with everything it needs at hand: requirements met, port free. Raises `MachineError`, `RecipeError`."""
+    """The plan with everything it needs at hand: requirements met, image here, port free. Raises `MachineError`, `RecipeError`."""
+    order = with_image(order)
     plan = order.plan()
     if plan.launch is None:
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
     _look_at_memory(plan, observer)
+    if order.offline:
+        offline.check(plan, order.machine)
+    if order.machine.docker is not None:  # a container that was left behind may have the port
+        for left in container.reap(LocalHost()):
+            observer.say(f"Removed the container {left.name} of {left.created}: the run that started it was killed")
+    if plan.launch.image is not None:
+        container.check_server(LocalHost())
+        container.check(plan.launch.image_found, plan.launch.image, order.machine.arch)
     _check_flags(order, plan.engine, plan.launch.image)
     if not server.port_free(plan.host, plan.port):
         taken = f"port {plan.port} is taken{server.owner_of(plan.port)}"

@@ -316,6 +316,7 @@ class Run:
             finished=None if state == "running" else _wall(),
             machine=self.order.machine,
             engine=self.facts,
+            image=launch.image_found if launch else None,
             calibration=self.calibration,
             sanity=self.sanity,
             sensors=sensors,

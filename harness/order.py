@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from harness import fits
+from harness.recipe.docker import Terms
 from harness.recipe.resolve import GridOverrides, resolve
 from harness.schema.machine import Machine
 from harness.schema.plan import Plan
@@ -38,6 +39,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Meters and hosts whose sensors are read too."""
     memory_floor_bytes: int | None = None
     """Free memory below which the server is stopped; None: as the machine needs it, 0: never."""
+    terms: Terms = Terms()
+    """For a recipe that runs in a container."""
+    offline: bool = False
+    """Nothing is fetched: what is missing is said before the start."""
     drop_caches: bool = False
     """Empty the page cache before the start."""
     system_root: Path = Path("/")
@@ -60,6 +65,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             driver_cpus=self.driver_cpus,
             driver_host=self.driver_host,
             driver_python=self.driver_python,
+            terms=self.terms,
         )
         return msgspec.structs.replace(plan, fit=fits.of_plan(plan, self.recipe, self.machine))
 

@@ -10,7 +10,21 @@ PACKAGE = Path(__file__).parent.parent / "harness"
 
 BASE = {"units", "errors", "clock", "comm", "far", "http", "secret", "__init__"}
 STAGES = {"recipe", "library", "launch", "hosts", "engines", "load", "sense", "probe", "weights", "measure", "store", "report"}
-CONDUCTOR = {"bench", "calibrate", "doctor", "fits", "instruments", "measuring", "order", "reproduce", "session", "verify"}
+CONDUCTOR = {
+    "bench",
+    "calibrate",
+    "doctor",
+    "fits",
+    "instruments",
+    "measuring",
+    "offline",
+    "order",
+    "pack",
+    "reproduce",
+    "session",
+    "unpack",
+    "verify",
+}
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},
     "library": {"recipe", "hosts"},
@@ -74,6 +88,7 @@ def test_nobody_below_the_cli_prints_or_reads_the_environment() -> None:
         "sense/__main__.py",
         "engines/embedded.py",
         "engines/paced/__main__.py",
+        "unpack.py",
     }  # programs of their own, with a standard output
     found = []
     for path in PACKAGE.rglob("*.py"):

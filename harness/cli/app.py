@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import machine, recipes, results, settings
+from harness.cli import machine, packs, recipes, results, settings
 from harness.cli import reproduce as reproducing
 
 if TYPE_CHECKING:
-    from harness.schema.plan import Plan
+    from harness.order import Order
 
 app = typer.Typer(
     help="Measure LLM servers on a DGX Spark. Results stay on this machine.",
@@ -27,6 +27,8 @@ app = typer.Typer(
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(results.app, name="results")
 app.command("verify")(results.verify)
+app.command("pack")(packs.pack)
+app.command("unpack")(packs.unpack)
 app.command("doctor")(machine.doctor)
 app.command("watch")(machine.watch)
 
@@ -82,6 +84,15 @@ MemoryFloor = Annotated[
 DropCaches = Annotated[
     bool, typer.Option("--drop-caches", help="Empty the page cache before the start; needs a sudo rule: see docs/gb10.md.")
 ]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow", metavar="KEY", help="Give the container what its recipe asks for there: privileged, devices, volumes, …"
+    ),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Fetch nothing, and say before the start what is missing; so does HF_HUB_OFFLINE=1.")
+]
 Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, instead of starting one.")]
 Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -115,6 +126,8 @@ def bench(
     pin: Pin = None,
     load_host: LoadHost = None,
     load_python: LoadPython = None,
+    allow: Allow = None,
+    offline: Offline = False,
     url: Url = None,
     model: Model = None,
     api_key_env: Annotated[
@@ -153,6 +166,8 @@ def bench(
         pin=pin,
         load_host=load_host,
         load_python=load_python,
+        allow=allow,
+        offline=offline,
         url=url,
         model=model,
         api_key_env=api_key_env,
@@ -164,7 +179,7 @@ def bench(
         drop_caches=drop_caches,
     )
     if dry_run:
-        _print_plan(order.plan(), json)
+        _print_plan(order, json)
         return
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
@@ -194,6 +209,8 @@ def plan(
     pin: Pin = None,
     load_host: LoadHost = None,
     load_python: LoadPython = None,
+    allow: Allow = None,
+    offline: Offline = False,
     url: Url = None,
     model: Model = None,
     json: Json = False,
@@ -217,10 +234,12 @@ def plan(
         pin=pin,
         load_host=load_host,
         load_python=load_python,
+        allow=allow,
+        offline=offline,
         url=url,
         model=model,
     )
-    _print_plan(order.plan(), json)
+    _print_plan(order, json)
 
 
 @app.command()
@@ -279,7 +298,7 @@ def reproduce(
     )
     order = reproducing.order(what, ordering, profile=profile, set_=set_, seed=seed, url=url, model=model)
     if dry_run:
-        _print_plan(order.plan(), json)
+        _print_plan(order, json)
         return
     sys.exit(reproducing.compared(what, reproducing.measured(order, root, quiet=json), json, keep=True))
 
@@ -307,9 +326,9 @@ def calibrate(
 
 
 @app.command()
-def serve(recipe: RecipeName = None, set_: Set = None) -> None:
+def serve(recipe: RecipeName = None, set_: Set = None, allow: Allow = None, offline: Offline = False) -> None:
     """Start a recipe's server and keep it until Ctrl-C; measures nothing."""
-    order = settings.order(recipe, None, set_)
+    order = settings.order(recipe, None, set_, allow=allow, offline=offline)
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
 
@@ -327,7 +346,10 @@ def serve(recipe: RecipeName = None, set_: Set = None) -> None:
         raise
 
 
-def _print_plan(plan: Plan, json: bool) -> None:
+def _print_plan(order: Order, json: bool) -> None:
+    from harness import bench as conductor
+
+    plan = conductor.with_image(order).plan()
     if json:
         import msgspec
 

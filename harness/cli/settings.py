@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,9 +118,13 @@ def order(
     sense_python: str | None = None,
     memory_floor: str | None = None,
     drop_caches: bool = False,
+    allow: list[str] | None = None,
+    offline: bool = False,
 ) -> Order:
     from harness import bench
+    from harness import offline as without_network
     from harness.order import Order
+    from harness.recipe.docker import Terms
     from harness.recipe.resolve import GridOverrides
     from harness.schema.recipe import Recipe
     from harness.sense.plug import address as addresses
@@ -143,12 +148,16 @@ def order(
     )
     for address in plug or ():
         addresses.parse(address)
+    pairs = _pairs(set_ or [])
+    if offline := offline or without_network.asked(os.environ):
+        _stay_here(url=url, load_host=load_host, sense_host=sense_host or (), plug=plug or ())
+        pairs |= {} if url else {f"env.{name}": value for name, value in without_network.ENV.items()}
     if not isinstance(name, Recipe):
         name = bench.recipe_for_url(url) if url and name is None else recipe(name or DEFAULT_RECIPE)
     return Order(
         recipe=name,
         machine=machine(),
-        overrides=_pairs(set_ or []),
+        overrides=pairs,
         profile=profile,
         grid=grid,
         seed=seed,
@@ -167,9 +176,35 @@ def order(
         ),
         memory_floor_bytes=_floor(memory_floor),
         drop_caches=drop_caches,
+        terms=Terms(allow=frozenset(key for words in allow or () for key in words.split(","))),
         system_root=system_root(),
         cache=cache_folder(),
+        offline=offline,
     )
+
+
+def _stay_here(*, url: str | None, load_host: str | None, sense_host: Sequence[str], plug: Sequence[str]) -> None:
+    """Raises `UsageError` for what is asked for on another machine."""
+    from harness.offline import is_here
+    from harness.sense.plug.address import CSV, parse
+
+    away = [f"--url {url}"] if url and not is_here(_host(url)) else []
+    away += [f"--load-host {load_host}"] if load_host else []
+    away += [f"--sense-host {host}" for host in sense_host]
+    away += [f"--plug {address}" for address in plug if (meter := parse(address)).kind != CSV and not is_here(meter.host)]
+    if away:
+        raise UsageError(
+            f"{away[0]}: that is another machine, and nothing leaves this one (--offline)", "leave one of the two out"
+        )
+
+
+def _host(url: str) -> str | None:
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:

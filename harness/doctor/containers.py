@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import msgspec
 
 from harness.doctor.patient import Patient
-from harness.schema.doctor import PASS, SKIP, WARN, Check
+from harness.errors import MachineError
+from harness.launch import container
+from harness.schema.doctor import FAIL, PASS, SKIP, WARN, Check
 
 LIMIT_S = 2.0
 TOOLKIT = "install the NVIDIA Container Toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
@@ -32,6 +34,7 @@ def look(patient: Patient) -> Iterator[Check]:
     info, check = _docker(patient)
     yield check
     if info is not None:
+        yield from _leftovers(patient)
         yield _runtime(patient, info)
         if patient.recipe is not None and patient.recipe.container is not None:
             yield _image(patient, patient.recipe.container)
@@ -61,6 +64,12 @@ def _docker(patient: Patient) -> tuple[_Info | None, Check]:
     return None, Check("docker", status, f"it is installed: {why}", "" if status == SKIP else advice)
 
 
+def _leftovers(patient: Patient) -> Iterator[Check]:
+    for left in container.leftovers(patient.host, LIMIT_S):
+        text = f"{left.name} of {left.created} is left of a run that was killed, and may hold memory and a port"
+        yield Check("container", WARN, text, f"the next start of a server removes it; at once: docker rm -f {left.name}")
+
+
 def _runtime(patient: Patient, info: _Info) -> Check:
     """Any of these serves `docker run --gpus`: the toolkit's hook, its runtime, or CDI (moby/moby#50228)."""
     if "nvidia" in (info.runtimes or {}):
@@ -80,11 +89,10 @@ def _runtime(patient: Patient, info: _Info) -> Check:
 def _image(patient: Patient, image: str) -> Check:
     if patient.lacking("docker") == SKIP:
         return Check("image", SKIP, "the recipe's image is not used here")
-    asked = patient.host.run(["docker", "image", "inspect", "--format", "{{.Id}}", image], timeout_s=LIMIT_S)
-    if asked.code == 0:
-        return Check("image", PASS, f"{image} is here: {asked.out.strip()[:19]}")
-    if asked.code is None:
-        return Check("image", WARN, f"{image}: {asked.err.strip()}", f"ask again: docker image inspect {image}")
-    return Check(
-        "image", WARN, f"{image} is not here", f"docker pull {image}; else the first start does it, and takes so much longer"
-    )
+    try:
+        found = container.image(patient.host, image, LIMIT_S)
+        container.check(found, image, patient.machine.arch)
+    except MachineError as error:
+        return Check("image", FAIL, error.message, error.hint)
+    assert found is not None
+    return Check("image", PASS, f"{image} is here: {found.id[:19]}")

@@ -46,7 +46,7 @@ WRAPPER = re.compile(
     r"|embedded: error: llama\.cpp's server did not start"
 )
 LAST_WORDS = re.compile(
-    r"(?:^|: )(?:fatal )?error: |^docker: |^Error response from daemon|^Killed$|^Segmentation fault|^Bus error"
+    r"(?:^|: )(?:fatal )?error: |^docker: |^Error response from daemon|^invalid argument \"|^Killed$|^Segmentation fault|^Bus error"
     r"|^Illegal instruction|^Aborted"
     r"|^Fatal Python error: |^terminate called|command not found$|: not found$|[Pp]ermission denied$|No such file or directory$"
     r"|^\S+: (?:Error while finding module specification|No module named )|^exec .*: (?:no such file|exec format error)",

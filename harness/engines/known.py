@@ -158,6 +158,11 @@ COMMON = (
         "remove it: docker rm -f {name}",
     ),
     Known(
+        r"^invalid argument \"(?P<value>[^\"]*)\" for \"(?P<flag>.*?)\" flag",
+        "Docker does not take {value} for {flag}",
+        "correct the recipe's executor_config",
+    ),
+    Known(
         r"exec format error",
         "the program was built for another processor",
         "use an image or install for this machine's architecture (see harness plan)",

@@ -171,6 +171,13 @@ def is_this_machine(host: str) -> bool:
     return bool(found) and found <= ours
 
 
+def started(pid: int) -> int:
+    """When a process that runs began, as `Process` has it."""
+    stat = _stat(pid)
+    assert stat is not None
+    return stat.process.started
+
+
 class _Stat:
     """The parts of /proc/PID/stat that matter here (proc(5)): the name may hold blanks and brackets, so it is cut out first."""
 

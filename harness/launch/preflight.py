@@ -37,7 +37,7 @@ def missing(requires: Sequence[str], machine: Machine, recipe_name: str) -> Mach
             case "docker" if machine.docker is None:
                 return MachineError(
                     f"no Docker server answers on {machine.hostname}, and {recipe_name} runs in a container",
-                    f"install or start Docker (sudo systemctl start docker), or choose a recipe without one: {CPU_RECIPE}",
+                    f"install or start Docker, or let this user in: harness doctor says which; or take a recipe without one: {CPU_RECIPE}",
                 )
             case "engine" if what not in machine.engines:
                 return MachineError(

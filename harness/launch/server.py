@@ -15,6 +15,7 @@ from harness.errors import EngineError, MachineError
 from harness.hosts.base import Host, Process
 from harness.hosts.local import LocalHost, free_port
 from harness.launch import logs, oom, ready
+from harness.launch.container import Container
 from harness.launch.environment import MARK, for_child
 from harness.launch.processes import Family
 from harness.launch.watchdog import Available, Watchdog, kill_at_once
@@ -24,6 +25,9 @@ __all__ = ["Server", "died", "free_port", "owner_of", "port_free", "serve"]
 
 PORT_LIMIT_S = 5.0
 WAIT_POLL_S = 0.2
+DYING_S, NEWS_LIMIT_S, DYING_POLL_S = 1.0, 3.0, 0.05
+STARTING_GRACE_S = 3.0
+"""For a container whose server has not answered yet: its first process hears no signal before it has learned to handle it."""
 LAST_LINES = 1000
 """Of the log of a server that died under load, long after its start."""
 
@@ -40,7 +44,7 @@ class Server:
         process: Process,
         log_path: Path,
         watch: Watchdog | None = None,
-        in_docker: bool = False,
+        container: Container | None = None,
     ) -> None:
         self.url = url
         self.pid = process.pid
@@ -52,23 +56,31 @@ class Server:
         self._family = family
         self._process = process
         self._watch = watch
-        self._in_docker = in_docker
+        self._container = container
 
-    def check(self, patience_s: float = 0.0) -> None:
+    def check(self) -> None:
         """Raises `EngineError` when the server's process has ended: its exit code, the first error of its log and what it
-        means; `MemoryGuard` when it was we who ended it. One whose connections have broken off may take `patience_s` to end."""
+        means; `MemoryGuard` when it was we who ended it."""
         self._family.look()
-        start = clock.now()
-        while (code := self._host.exit_code(self._process)) is None and clock.since(start) < patience_s:
-            clock.sleep(0.02)
+        code = self._host.exit_code(self._process)
         if self._watch:
             self._watch.check()  # after the look at the code: it knows of a server that it kills before that one ends
         if code is not None:
-            raise died(self._engine, code, self.log_path)
+            known = self._container.ended(self._engine.NAME, code, self.log_path) if self._container else None
+            raise known or died(self._engine, code, self.log_path)
+
+    def check_failed(self) -> None:
+        """`check`, after a request that failed: sockets are closed before a process's end can be seen, and of a container's end Docker's
+        client hears later still."""
+        start, limit_s = clock.now(), NEWS_LIMIT_S if self._container else DYING_S
+        self.check()
+        while clock.since(start) < limit_s:
+            clock.sleep(DYING_POLL_S)
+            self.check()
 
     def processes(self) -> set[int] | None:
         """Numbers of everything it runs; None in a container, whose processes are Docker's children."""
-        return None if self._in_docker else {process.pid for process in self._family.living()}
+        return None if self._container else {process.pid for process in self._family.living()}
 
     def wait(self) -> None:
         """Blocks while the server runs; it never returns, since a server that ends by itself is an `EngineError`."""
@@ -103,22 +115,28 @@ def serve(
     _require_port(host, address, port)
     run = uuid.uuid4().hex
     family = Family(host, f"{MARK}={run}")
-    watch = Watchdog(*floor, lambda: kill_at_once(launch, host, family)) if floor else None
+    container = Container(launch, host, run) if launch.executor == "docker" else None
+    watch = Watchdog(*floor, lambda: kill_at_once(container, family)) if floor else None
+    grace_s = min(launch.stop_grace_s, STARTING_GRACE_S) if container else launch.stop_grace_s
     try:
         with watch or nullcontext():
             _make_mounts(launch, host)
             env = for_child(environment, launch.env, launch.argv[0], run)
-            process = family.root = host.spawn(launch.argv, env=env, cwd=launch.cwd, log=str(log_path))
-            oom.make_likely_victim(host, family.living())  # a shell may have children already
-            server = Server(engine, url, host, family, process, log_path, watch, launch.executor == "docker")
+            argv = container.argv if container else launch.argv
+            process = family.root = host.spawn(argv, env=env, cwd=launch.cwd, log=str(log_path))
+            if container is None:  # which has its own score; Docker's client takes no memory
+                oom.make_likely_victim(host, family.living())  # a shell may have children already
+            server = Server(engine, url, host, family, process, log_path, watch, container)
             server.start_s |= ready.wait(url, engine, served_model, log_path, launch.ready_timeout_s, server.check, on_step)
-            oom.make_likely_victim(host, family.living())  # and those that were born meanwhile
+            if container is None:
+                oom.make_likely_victim(host, family.living())  # and those that were born meanwhile
+            grace_s = launch.stop_grace_s
             yield server
     except BaseException as error:
-        for problem in _stop(launch, host, family, address, port):
+        for problem in _stop(host, family, container, address, port, grace_s):
             error.add_note(problem)
         raise
-    problems = _stop(launch, host, family, address, port)
+    problems = _stop(host, family, container, address, port, grace_s)
     if problems:
         raise EngineError(f"{engine.NAME} could not be stopped: {'; '.join(problems)}", "end it by hand before the next run")
 
@@ -156,9 +174,11 @@ def _require_port(host: Host, address: str, port: int) -> None:
         raise MachineError(f"port {port} is taken by {owner}", "stop that program, or choose another port: --set port=…")
 
 
-def _stop(launch: Launch, host: Host, family: Family, address: str, port: int) -> list[str]:
+def _stop(host: Host, family: Family, container: Container | None, address: str, port: int, grace_s: float) -> list[str]:
     """Ends everything; what it could not end. An interrupt cuts the current step short, never the ones after it."""
     problems: list[str] = []
+    code = host.exit_code(family.root) if family.root else 0
+    cut_short = code is None or code < 0
 
     def kill() -> None:
         problems.extend(f"{process.name} (pid {process.pid}) does not end" for process in family.kill())
@@ -167,13 +187,14 @@ def _stop(launch: Launch, host: Host, family: Family, address: str, port: int) -
         if family.root is not None and not _until_free(host, address, port):
             problems.append(f"{host.port_owner(port) or 'somebody'} still listens on port {port}")
 
-    def container() -> None:
-        problems.extend(_remove_container(launch, host))
+    def remove() -> None:
+        if container:
+            problems.extend(container.remove(late=cut_short))
 
     def ask() -> None:
-        family.terminate(launch.stop_grace_s)
+        family.terminate(grace_s)
 
-    steps: tuple[Callable[[], None], ...] = (ask, container, kill, port_given_back)
+    steps: tuple[Callable[[], None], ...] = (ask, remove, kill, port_given_back)
     interrupt: BaseException | None = None
     for step in steps:
         try:
@@ -190,17 +211,6 @@ def _make_mounts(launch: Launch, host: Host) -> None:
     folders = [mount.source for mount in launch.mounts if not mount.read_only]
     if launch.executor == "docker" and folders:
         host.run(["mkdir", "-p", *folders], timeout_s=10.0)
-
-
-def _remove_container(launch: Launch, host: Host) -> list[str]:
-    """A container outlives the `docker run` that started it."""
-    if launch.executor != "docker" or launch.container_name is None:
-        return []
-    docker = launch.argv[: launch.argv.index("run")]
-    done = host.run([*docker, "rm", "-f", launch.container_name], timeout_s=60.0)
-    if done.code == 0 or "No such container" in done.err:
-        return []
-    return [f"docker rm -f {launch.container_name}: {done.err.strip()}"]
 
 
 def _until_free(host: Host, address: str, port: int) -> bool:

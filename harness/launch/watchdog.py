@@ -16,15 +16,13 @@ import msgspec
 
 from harness import clock
 from harness.errors import MachineError, MemoryGuard
-from harness.hosts.base import Host
+from harness.launch.container import Container
 from harness.launch.processes import Family
 from harness.schema.machine import Machine
-from harness.schema.plan import Launch
 from harness.units import seconds
 
 PERIOD_S = 0.2
 KEPT_READINGS = 16
-DOCKER_LIMIT_S = 20.0
 SHARED_MEMORY_GPUS = {"NVIDIA GB10"}
 SHARED_MEMORY_FLOOR_BYTES = 8 << 30
 """A GB10 fell by 17 to 19 GiB within 10 s while a server started: 0.4 GiB from one reading to the next, so this leaves time to act."""
@@ -108,14 +106,9 @@ def default_floor(machine: Machine) -> int | None:
     return SHARED_MEMORY_FLOOR_BYTES if any(gpu.name in SHARED_MEMORY_GPUS for gpu in machine.gpus) else None
 
 
-def kill_at_once(launch: Launch, host: Host, family: Family) -> list[str]:
+def kill_at_once(container: Container | None, family: Family) -> list[str]:
     """Ends the server and everything it started, without asking. Gives what could not be ended."""
-    problems = []
-    if launch.executor == "docker" and launch.container_name is not None:  # its processes are Docker's children, not ours
-        docker = launch.argv[: launch.argv.index("run")]
-        done = host.run([*docker, "kill", launch.container_name], timeout_s=DOCKER_LIMIT_S)
-        if done.code != 0 and "No such container" not in done.err and "is not running" not in done.err:
-            problems.append(f"docker kill {launch.container_name}: {done.err.strip()}")
+    problems = container.kill() if container else []  # its processes are Docker's children, not ours
     return [*problems, *(f"{process.name} (pid {process.pid}) does not end" for process in family.kill())]
 
 

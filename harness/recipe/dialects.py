@@ -36,7 +36,7 @@ _ACTED_ON = {
     "defaults": ("object", "Values of the command's {placeholders}; --set overrides them."),
     "env": ("object", "Variables for the engine. A value $NAME is passed on without being read."),
     "command": ("string", "What to run: a template with {placeholders}."),
-    "executor_config": ("object", "Docker settings; the harness acts on user, shm_size and entrypoint."),
+    "executor_config": ("object", "Docker settings; docs/recipes.md says which the harness acts on."),
     "solo_only": ("boolean", "One machine only (version 1)."),
     "cluster_only": ("boolean", "Two machines at least (version 1)."),
     "harness": ("object", "What the harness adds; other tools ignore it."),

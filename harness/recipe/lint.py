@@ -161,8 +161,8 @@ def _container(recipe: Recipe, document: Document) -> Iterator[Remark]:
         elif not digest and (not tag or FLOATING.search(tag)):
             yield ("container",), WARNING, f"'{image}' is a moving tag: name a dated tag, or better a digest (…@sha256:…)"
     settings = recipe.other.get("executor_config")
-    for key in docker.settings(recipe)[1]:
-        yield ("executor_config", key), NOTE, f"executor_config.{key} is not applied"
+    for key, text in docker.settings(recipe, allow=frozenset())[1].items():
+        yield ("executor_config", key), NOTE, text
     if "docker.sock" in str(recipe.other.get("volumes")) + str(settings):
         yield ("volumes",), ERROR, "it hands Docker's socket to the container, and with it the whole machine"
 

@@ -62,9 +62,10 @@ def resolve(
     driver_cpus: tuple[int, ...] | None = None,
     driver_host: str | None = None,
     driver_python: str = "python3",
+    terms: docker.Terms = docker.PLAIN,
 ) -> Plan:
     """Everything that will be done, complete. With `url` nothing is started, and nothing is required of the machine. `driver_cpus` None:
-    the machine's efficiency cores, if it has such.
+    the machine's efficiency cores, if it has such. `terms` are for a recipe that runs in a container.
 
     Raises `RecipeError` for a recipe, profile or grid that cannot be made into a plan, `UsageError` for values of the
     command line.
@@ -73,7 +74,9 @@ def resolve(
     changed = applied.recipe
     engine = _engine(changed, url)
     profile_name, chosen = profile_of(changed, profile)
-    server = _running(changed, machine, engine, url) if url else _launched(applied, machine, engine, overrides.keys())
+    server = _running(changed, machine, engine, url) if url else _launched(applied, machine, engine, overrides.keys(), terms)
+    if terms.allow and (server.launch is None or server.launch.executor != "docker"):
+        raise UsageError(f"--allow {', '.join(sorted(terms.allow))}: no container is started", "leave it out")
     work = cells.workload(
         profile_name,
         cells.override(chosen, grid),
@@ -117,7 +120,7 @@ def _driver_cpus(machine: Machine, asked: tuple[int, ...] | None, host: str | No
     return machine.efficiency_cpus if host is None else ()
 
 
-def _launched(applied: Applied, machine: Machine, engine: str, overridden: Collection[str]) -> _Server:
+def _launched(applied: Applied, machine: Machine, engine: str, overridden: Collection[str], terms: docker.Terms) -> _Server:
     recipe = applied.recipe
     if recipe.min_nodes > 1:
         said = f"the recipe needs {recipe.min_nodes} machines, and this plan is for one"
@@ -132,7 +135,7 @@ def _launched(applied: Applied, machine: Machine, engine: str, overridden: Colle
     if recipe.container is not None and not in_docker:
         notes += (f"The container is not used: {engine} runs on our own Python.",)
     if in_docker:
-        launch, ignored = _in_docker(recipe, machine, launch, line.port, gpu or bool(machine.gpus))
+        launch, ignored = _in_docker(recipe, machine, launch, line.port, gpu or bool(machine.gpus), terms)
         notes += ignored
     client = command.LOOPBACK if line.host in command.EVERYWHERE else line.host
     return _Server(
@@ -147,21 +150,24 @@ def _launched(applied: Applied, machine: Machine, engine: str, overridden: Colle
     )
 
 
-def _in_docker(recipe: Recipe, machine: Machine, launch: Launch, port: int, gpu: bool) -> tuple[Launch, tuple[str, ...]]:
+def _in_docker(
+    recipe: Recipe, machine: Machine, launch: Launch, port: int, gpu: bool, terms: docker.Terms
+) -> tuple[Launch, tuple[str, ...]]:
     """The same launch as a container, and what of the recipe's Docker settings is left out."""
-    settings, ignored = docker.settings(recipe)
-    mounts, name = docker.mounts(machine, recipe), docker.container_name(recipe, port)
-    argv = docker.argv(recipe, launch.argv, name=name, mounts=mounts, gpus=gpu, settings=settings)
+    settings, ignored = docker.settings(recipe, terms.allow)
+    mounts, name = docker.mounts(machine, recipe, settings), docker.container_name(recipe, port)
+    argv = docker.argv(recipe, launch.argv, name=name, mounts=mounts, gpus=gpu, settings=settings, images=terms.images)
     done = msgspec.structs.replace(
         launch,
         executor="docker",
         argv=argv,
         env={key: value for key, value in recipe.env.items() if secret.REFERENCE.fullmatch(value)},
         image=recipe.container,
+        image_found=terms.images.get(recipe.container or ""),
         mounts=mounts,
         container_name=name,
     )
-    notes = [f"executor_config.{key} is not applied." for key in ignored]
+    notes = list(ignored.values())
     if settings.user not in docker.ROOT:
         home = docker.HOME_IN_CONTAINER
         notes.append(

@@ -17,6 +17,8 @@ def of(result: Result, path: Path) -> Iterator[str]:
     """One sentence each, what it is about in front. `path`: where the result lies."""
     engine, machine = result.engine, result.machine
     yield f"Model    {result.model} by {engine.name} {engine.version or '(version not known)'}"
+    if result.image is not None:
+        yield f"Image    {', '.join((result.image.name, *text.image(result.image)))}"
     gpu = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus)) or "no NVIDIA GPU"
     yield (
         f"Machine  {machine.product or machine.arch}: {gpu}; {machine.cpu_model}, {machine.cpu_count} cores, "

@@ -22,11 +22,13 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
     if launch is None:
         yield "The server already runs: nothing is started."
     else:
-        yield f"Command\n{command(launch.argv, launch.image)}"
+        found = launch.image_found
+        yield f"Command\n{command(launch.argv, found.id if found else launch.image)}"
         if launch.env:
             yield "Environment\n" + "\n".join(f"  {name}={_value(value)}" for name, value in launch.env.items())
         if launch.image:
-            yield f"Image\n  {launch.image}"
+            facts = text.image(found) if found else ("not seen on this machine",)
+            yield "\n".join(("Image", *(f"  {fact}" for fact in (launch.image, *facts))))
         if launch.mounts:
             mounts = (f"  {m.source} at {m.target}{', read-only' if m.read_only else ''}" for m in launch.mounts)
             yield "Mounts\n" + "\n".join(mounts)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import Literal
 
+from harness.schema.plan import Image
 from harness.schema.result import CellResult, Figure
 
 FINEST = 1e-4
@@ -85,6 +86,15 @@ def wrapped(sentence: str, *, width: int, indent: str = "") -> str:
     return textwrap.fill(
         sentence, width, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
     )
+
+
+def image(found: Image) -> Iterator[str]:
+    """What tells it from another one of its name."""
+    yield found.id
+    yield from found.digests
+    if found.created:
+        yield f"made {found.created[:10]}"
+    yield from (f"{name} {value}" for name, value in found.labels.items())
 
 
 def duration(seconds: float) -> str:

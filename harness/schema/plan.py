@@ -18,6 +18,23 @@ class Mount(msgspec.Struct, frozen=True):
     read_only: bool = False
 
 
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """A container image as Docker has it on a machine."""
+
+    name: str
+    """As the recipe says it."""
+    id: str
+    """`sha256:…`. What is run: a name may mean another image tomorrow."""
+    digests: tuple[str, ...] = ()
+    """`name@sha256:…`, under which registries have it; empty for an image that was built or loaded here."""
+    created: str | None = None
+    """RFC 3339."""
+    architecture: str | None = None
+    """In Docker's words: `arm64`, `amd64`."""
+    labels: dict[str, str] = {}
+    """Of the image's own, those that name a version or a revision."""
+
+
 _SYNTHETIC = (
     r"\brejection[_-]sample[_-]method\b\W{1,8}synthetic\b",  # vLLM, in --speculative-config
     r"\bsynthetic[_-]acceptance[_-](?:rates?|length)\b",
@@ -47,8 +64,11 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     stands for the caller's variable of that name, looked up only when the server is started, so that no secret is in a plan."""
     cwd: str | None = None
     image: str | None = None
+    image_found: Image | None = None
+    """What `image` is on this machine; `argv` runs it by its id. None: not looked up, or not here."""
     mounts: tuple[Mount, ...] = ()
     container_name: str | None = None
+    """A start adds to it, and to `argv`, what tells its container from all others, and a label that says who started it."""
     ready_timeout_s: float = 1800.0
     """First starts compile: 11 to 17 minutes have been seen on GB10."""
     stop_grace_s: float = 20.0

@@ -7,6 +7,7 @@ import msgspec
 from harness.schema.calibration import Calibration
 from harness.schema.health import Health
 from harness.schema.machine import Machine
+from harness.schema.plan import Image
 from harness.schema.run import Anchor, EngineFacts, FileHash, Trial
 from harness.schema.sensors import Idle, SensorReport
 from harness.schema.weights import Weights
@@ -112,6 +113,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     finished: str | None = None
     machine: Machine
     engine: EngineFacts
+    image: Image | None = None
+    """What the server ran in; None: no container that we started."""
     calibration: Calibration | None = None
     """The newest of the load client on such a machine; None: it was not calibrated there."""
     sanity: Sanity | None = None

@@ -23,7 +23,7 @@ def look(
     hook: Ran | None = None,
     image: Ran | None = None,
 ) -> dict[str, Check]:
-    commands = HERE | {"docker info": info, "docker image inspect": image or Ran(0, f"sha256:{'a' * 64}\n", "")}
+    commands = HERE | {"docker info": info, "docker image inspect": image or Ran(0, f'{{"Id":"sha256:{"a" * 64}"}}', "")}
     if hook is not None:
         commands["sh -c command -v nvidia-container-runtime-hook"] = hook
     return by_name(containers.look(patient(folder, recipe, commands=commands, files=files)))
@@ -78,9 +78,11 @@ def test_without_a_gpu_no_runtime_is_missed(tmp_path: Path) -> None:
     assert found["nvidia runtime"].status == "skip"
 
 
-def test_an_image_that_is_not_here_takes_time(tmp_path: Path) -> None:
+def test_an_image_that_is_not_here_or_for_other_machines(tmp_path: Path) -> None:
     info = Ran(0, '{"ServerVersion":"29.2.1","Runtimes":{"nvidia":{}}}', "")
     assert look(tmp_path, info)["image"].text == "org/image:2026-01-01 is here: sha256:aaaaaaaaaaaa"
     missing = look(tmp_path, info, image=Ran(1, "\n", "Error response from daemon: No such image: x"))["image"]
-    assert (missing.status, "docker pull org/image:2026-01-01" in missing.advice) == ("warn", True)
+    assert (missing.status, missing.advice) == ("fail", "docker pull org/image:2026-01-01")
+    other = look(tmp_path, info, image=Ran(0, '{"Id":"sha256:aa","Architecture":"amd64"}', ""))["image"]
+    assert (other.status, "is for amd64, and this machine is arm64" in other.text) == ("fail", True)
     assert "image" not in look(tmp_path, info, PACED)

@@ -70,7 +70,7 @@ def test_the_whole_family_is_killed_and_nobody_else(tmp_path: Path, bystander: s
 
     free = available()
     floor = free - MARGIN
-    with Watchdog(floor, available, lambda: kill_at_once(launch, HOST, family)) as watch:
+    with Watchdog(floor, available, lambda: kill_at_once(None, family)) as watch:
         clock.sleep(0.7)
         watch.check()
         assert family.living() == before
@@ -106,7 +106,7 @@ def test_it_acts_while_the_harness_waits_for_an_answer(tmp_path: Path) -> None:
     def measure() -> None:
         with (
             served as server,
-            Watchdog(available() - MARGIN, available, lambda: kill_at_once(launch, HOST, family_of(server.pid))) as watch,
+            Watchdog(available() - MARGIN, available, lambda: kill_at_once(None, family_of(server.pid))) as watch,
             hog(MOST),
             socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as waiting,
         ):

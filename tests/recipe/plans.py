@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from harness.recipe.cells import GridOverrides
+from harness.recipe.docker import Terms
 from harness.recipe.load import loads
 from harness.recipe.resolve import resolve
 from harness.schema.machine import Machine
-from harness.schema.plan import Plan
+from harness.schema.plan import Image, Plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,9 +47,13 @@ def plan(
     profile: str | None = None,
     grid: GridOverrides | None = None,
     url: str | None = None,
+    allow: Collection[str] = (),
+    images: Mapping[str, Image] | None = None,
 ) -> Plan:
     recipe = loads(text, "recipes/x.yaml")
-    return resolve(recipe, machine, overrides=overrides or {}, profile=profile, grid=grid or GridOverrides(), seed=0, url=url)
+    terms = Terms(allow=frozenset(allow), images=images or {})
+    given = grid or GridOverrides()
+    return resolve(recipe, machine, overrides=overrides or {}, profile=profile, grid=given, seed=0, url=url, terms=terms)
 
 
 def argv(made: Plan) -> str:

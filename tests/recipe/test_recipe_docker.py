@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.errors import RecipeError
+from harness.errors import RecipeError, UsageError
 from harness.recipe.cells import GridOverrides
 from harness.recipe.load import load
 from harness.recipe.resolve import resolve
-from harness.schema.plan import Launch, Plan
+from harness.report import plan_text
+from harness.schema.plan import Image, Launch, Mount, Plan
 from tests.recipe.plans import MACHINE, ROOT, VLLM, argv, plan
 
 DATA = Path(__file__).parent / "data"
@@ -27,7 +28,8 @@ def test_docker() -> None:
         *(
             "docker",
             "run",
-            "--rm",
+            "--pull",
+            "never",
             "--name",
             "spark-harness-x-8000",
             "--gpus",
@@ -57,7 +59,9 @@ def test_docker() -> None:
         "/root/.triton",
     ]
     assert made.requires == ("gpu", "docker", "port:8000")
-    assert made.notes[-1] == "executor_config.privileged is not applied."
+    assert made.notes[-1] == (
+        "executor_config.privileged is not applied: it opens this machine to the container (--allow privileged)."
+    )
     assert "--privileged" not in made.launch.argv
 
 
@@ -95,7 +99,7 @@ def test_the_plan_of_the_articles_system() -> None:
     golden = msgspec.json.decode((DATA / "mistral-plan.json").read_bytes(), type=Plan)
     assert msgspec.structs.replace(made, recipe_sha256="", launch=without_hash(made)) == golden
     line = argv(made)
-    assert line.startswith("docker run --rm ")
+    assert line.startswith("docker run --pull never ")
     assert "lmsysorg/sglang:nightly-dev-cu13-20260323-999bad5a python3 -m sglang.launch_server" in line
     assert "--mem-fraction-static 0.75 --speculative-algorithm EAGLE" in line
 
@@ -103,6 +107,112 @@ def test_the_plan_of_the_articles_system() -> None:
 def without_hash(made: Plan) -> Launch:
     assert made.launch is not None
     return msgspec.structs.replace(made.launch, argv=tuple(word.replace(made.recipe_sha256, "") for word in made.launch.argv))
+
+
+CONFIG = """\
+container: x/y:1
+executor_config:
+  privileged: true
+  cap_add: [IPC_LOCK, SYS_NICE]
+  devices: [/dev/infiniband, /dev/fuse]
+  security_opt: seccomp=unconfined
+  volumes: [/data, "/here:/there:ro"]
+  ulimit: [nofile=65535:65535]
+  memory_limit: 100g
+  ipc: private
+  gpus: device=0
+  restart_policy: always
+"""
+OPEN = {
+    "privileged": "--privileged",
+    "cap_add": "--cap-add IPC_LOCK --cap-add SYS_NICE",
+    "devices": "--device /dev/infiniband --device /dev/fuse",
+    "security_opt": "--security-opt seccomp=unconfined",
+    "volumes": "-v /data:/data -v /here:/there:ro",
+}
+
+
+def test_what_opens_the_machine_needs_the_users_leave() -> None:
+    closed = plan(VLLM + CONFIG)
+    line = argv(closed)
+    assert "--gpus device=0 --ipc private --network host" in line
+    assert (
+        "--ulimit memlock=-1 --oom-score-adj 500 --memory 100g --ulimit nofile=65535:65535 --device /dev/infiniband --label"
+        in line
+    )
+    assert not any(given in line for key, given in OPEN.items())
+    assert not any(word in line for word in ("/dev/fuse", "/data", "/here", "always"))
+    assert "executor_config.restart_policy is not applied." in closed.notes
+    for key, given in OPEN.items():
+        assert any(note.startswith(f"executor_config.{key} is not applied: it opens") for note in closed.notes)
+        opened = plan(VLLM + CONFIG, allow=(key,))
+        assert given in argv(opened)
+        assert not any(other in argv(opened) for name, other in OPEN.items() if name != key)
+        assert not any(note.startswith(f"executor_config.{key} ") for note in opened.notes)
+    opened = plan(VLLM + CONFIG, allow=("volumes",))
+    assert opened.launch is not None
+    assert opened.launch.mounts[-2:] == (Mount("/data", "/data"), Mount("/here", "/there", read_only=True))
+
+
+def test_network_cards_need_no_leave() -> None:
+    made = plan(VLLM + "container: x/y:1\nexecutor_config: {devices: /dev/infiniband/uverbs0}\n")
+    assert "--device /dev/infiniband/uverbs0" in argv(made)
+    assert made.notes == plan(VLLM + "container: x/y:1\n").notes
+    for path in ("/dev/infiniband/../sda", "/dev/infinibandit", "/dev/sda:/dev/infiniband"):
+        assert "--device" not in argv(plan(VLLM + f"container: x/y:1\nexecutor_config: {{devices: '{path}'}}\n"))
+
+
+@pytest.mark.parametrize(
+    "volume", ["/var/run/docker.sock:/var/run/docker.sock", "/run/docker.sock", "/", "/run:/x", "/var:/x:ro"]
+)
+def test_dockers_socket_is_never_handed_over(volume: str) -> None:
+    text = VLLM + f"container: x/y:1\nexecutor_config: {{volumes: ['{volume}']}}\n"
+    assert plan(text).launch.mounts == plan(VLLM + "container: x/y:1\n").launch.mounts  # type: ignore[union-attr]
+    with pytest.raises(RecipeError, match=r"recipes/x.yaml:13: .* hands Docker's socket to the container"):
+        plan(text, allow=("volumes",))
+
+
+@pytest.mark.parametrize("volume", ["data:/x", "./x", "/a/../var/run", "/x:/y:exec"])
+def test_a_volume_is_a_folder_of_this_machine(volume: str) -> None:
+    with pytest.raises(RecipeError, match="is not a folder of this machine"):
+        plan(VLLM + f"container: x/y:1\nexecutor_config: {{volumes: ['{volume}']}}\n", allow=("volumes",))
+
+
+@pytest.mark.parametrize(
+    ("text", "allow", "said"),
+    [
+        (VLLM + CONFIG, "priviledged", "--allow priviledged: no such leave\nHint: did you mean 'privileged'?"),
+        (VLLM + "container: x/y:1\n", "privileged", "--allow privileged: the recipe does not ask for it"),
+        (VLLM + "container: x/y:1\nexecutor_config: {privileged: false}\n", "privileged", "does not ask for it"),
+        (VLLM, "privileged", "--allow privileged: no container is started"),
+    ],
+)
+def test_leave_that_changes_nothing_is_an_error(text: str, allow: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        plan(text, allow=(allow,))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("said", ["privileged: 'yes'", "ulimit: {memlock: -1}", "ipc: 'container:x'", "shm_size: [1g]"])
+def test_docker_settings_that_mean_nothing(said: str) -> None:
+    with pytest.raises(RecipeError, match=r"recipes/x.yaml:13: executor_config\."):
+        plan(VLLM + f"container: x/y:1\nexecutor_config: {{{said}}}\n")
+
+
+def test_an_image_that_was_looked_up_is_run_by_its_id() -> None:
+    """The entrypoint has the image's name here, and so has a word of the command: only the image is replaced."""
+    text = VLLM + "container: vllm\nexecutor_config: {entrypoint: vllm}\n"
+    found = Image(
+        name="vllm", id="sha256:abc", digests=("x/vllm@sha256:def",), created="2026-11-25T10:00:00Z", labels={"version": "1"}
+    )
+    made = plan(text, images={"vllm": found})
+    assert "--entrypoint vllm" in argv(made)
+    assert " sha256:abc vllm serve org/m " in argv(made)
+    assert made.launch is not None
+    assert (made.launch.image, made.launch.image_found) == ("vllm", found)
+    shown = plan_text.render(made, width=100, color=False)
+    assert "Image\n  vllm\n  sha256:abc\n  x/vllm@sha256:def\n  made 2026-11-25\n  version 1\n" in shown
+    assert "\n    sha256:abc \\\n    vllm serve" in shown
 
 
 def test_a_user_who_may_not_read_the_caches_is_told() -> None:

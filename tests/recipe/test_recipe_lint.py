@@ -51,7 +51,7 @@ def test_a_sound_recipe_has_no_findings() -> None:
         ("mods: [mods/x]\n", "6: note: 'mods' is not applied: the author's server may differ"),
         ("mine: 1\n", "6: note: 'mine' is not a key of the format; kept, not acted on"),
         ("runtime: sglang\n", "6: warning: 'runtime' stands twice; the value of line 6 counts"),
-        ("executor_config:\n  privileged: true\n", "7: note: executor_config.privileged is not applied"),
+        ("executor_config:\n  privileged: true\n", "7: note: executor_config.privileged is not applied: it opens this machine"),
         ("volumes: ['/var/run/docker.sock:/var/run/docker.sock']\n", "6: error: it hands Docker's socket to the container"),
         ('recipe_version: "7"\n', "6: note: recipe_version '7' is not a version of the format; read as \"2\""),
         (

@@ -1,0 +1,131 @@
+"""--offline: what engines are told, what is refused, and what is missed before a start."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness import offline
+from harness.errors import MachineError, UsageError
+from harness.pack import kept_name
+from tests.recipe.plans import MACHINE, VLLM, plan
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+RECIPE = f"""
+model: example-org/smol
+model_revision: {REVISION}
+runtime: llama-cpp
+harness: {{engine: embedded}}
+command: llama-server -m {{model}} --port 18714
+# {{model_revision}} is not used
+"""
+
+
+def harness(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    whole = {**os.environ, **env}
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *words], cwd=cwd, env=whole, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(("words", "env"), [(("--offline",), {}), ((), {"HF_HUB_OFFLINE": "yes"})])
+def test_engines_are_told(tmp_path: Path, words: tuple[str, ...], env: dict[str, str]) -> None:
+    (tmp_path / "x.yaml").write_text("model: org/m\nruntime: vllm\ncontainer: x/y:1\ncommand: vllm serve {model} --port 8000\n")
+    made = msgspec.json.decode(harness("plan", "x.yaml", *words, "--json", cwd=tmp_path, **env).stdout)
+    line = " ".join(made["launch"]["argv"])
+    assert "-e HF_HUB_OFFLINE=1 -e TRANSFORMERS_OFFLINE=1 -e VLLM_NO_USAGE_STATS=1" in line
+    plain = harness("plan", "x.yaml", "--json", cwd=tmp_path, HF_HUB_OFFLINE="0").stdout
+    assert "OFFLINE" not in plain
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--url", "https://api.example.org"),
+        ("--url", "http://spark-2:8000"),
+        ("--load-host", "spark-2"),
+        ("--sense-host", "spark-2"),
+        ("--plug", "shelly://192.0.2.1"),
+    ],
+)
+def test_other_machines_are_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = harness("bench", *words, "--offline", cwd=tmp_path)
+    assert done.returncode == UsageError.exit_code
+    assert f"{' '.join(words)}: that is another machine, and nothing leaves this one (--offline)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [("localhost", True), ("127.0.0.2", True), ("::1", True), ("192.0.2.1", False), ("spark", False), (None, False)],
+)
+def test_names_are_not_asked_for(host: str | None, here: bool) -> None:
+    assert offline.is_here(host) == here
+
+
+def test_a_missing_model_is_named_before_the_start(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(RECIPE)
+    done = harness("bench", "x.yaml", "--offline", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+    assert done.returncode == MachineError.exit_code
+    assert "example-org/smol: it is not on this machine, and nothing may be fetched (--offline)" in done.stderr
+    assert done.stderr.rstrip().endswith("Hint: hf download example-org/smol")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_file_that_is_not_what_its_revision_has_is_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(RECIPE)
+    folder = tmp_path / "hf/hub/models--example-org--smol"
+    (folder / "blobs").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text(REVISION)
+    (folder / "snapshots" / REVISION).mkdir(parents=True)
+    name = hashlib.sha256(b"weights").hexdigest()
+    (folder / "blobs" / name).write_bytes(b"weighty")
+    (folder / "snapshots" / REVISION / "x.gguf").symlink_to(f"../../blobs/{name}")
+    done = harness("pack", "x.yaml", "--to", "pack", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+    assert done.returncode == MachineError.exit_code
+    assert (
+        f"x.gguf is not what revision {REVISION[:12]} has: it hashes to {hashlib.sha256(b'weighty').hexdigest()}" in done.stderr
+    )
+    assert f"Hint: hf download example-org/smol x.gguf --revision {REVISION} --force-download" in done.stderr
+    assert not (tmp_path / "pack/pack.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "others"),
+    [
+        ("", ()),
+        ("--speculative-draft-model-path org/draft --tokenizer org/m", ("org/draft",)),
+        ("""--speculative-config '{"method": "eagle3", "model": "org/head"}'""", ("org/head",)),
+        ("""--speculative-config '{"method": "ngram"}'""", ()),
+        ("--speculative-config not-json", ()),
+    ],
+)
+def test_drafts_and_tokenizers_are_models_too(more: str, others: tuple[str, ...]) -> None:
+    made = plan(f"{VLLM.rstrip()} {more}\n")
+    assert offline.models(made) == (("org/m", None), *((name, None) for name in others))
+
+
+def test_the_revision_counts_where_the_command_names_it() -> None:
+    text = "model: org/m\nmodel_revision: abc\nruntime: vllm\ncommand: vllm serve {model} --port 8000"
+    assert offline.models(plan(text)) == (("org/m", None),)
+    assert offline.models(plan(f"{text} --revision {{model_revision}}")) == (("org/m", "abc"),)
+    assert offline.missing(plan(text), MACHINE) == ("org/m: it is not on this machine", "hf download org/m")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("ghcr.io/a/b:1", "ghcr.io/a/b:1"),
+        ("localhost:5000/b", "localhost:5000/b:latest"),
+        ("vllm-node", "vllm-node:latest"),
+        ("ghcr.io/a/b:1@sha256:0123456789abcdef", "ghcr.io/a/b:0123456789ab"),
+    ],
+)
+def test_an_images_name_that_docker_keeps(name: str, kept: str) -> None:
+    assert kept_name(name) == kept
