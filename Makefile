@@ -1,6 +1,6 @@
 # What people type. `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help bench test check engines test-engines bench-client bench-sensors peers lock setup
+.PHONY: help bench test test-machines check engines test-engines bench-client bench-sensors peers lock setup
 SHELL := /bin/bash
 
 RECIPE ?= smollm2-135m-cpu
@@ -19,7 +19,7 @@ setup:
 
 test: ## Run the tests that need nothing but this checkout
 	@scripts/setup.sh dev
-	@.venv/bin/python -m pytest -m "not engines" $(ARGS)
+	@.venv/bin/python -m pytest -m "not engines and not machines" $(ARGS)
 
 check: ## Lint, format and type check
 	@scripts/setup.sh dev
@@ -33,6 +33,10 @@ engines: ## Install real vLLM and SGLang for the CPU into .engines/ (about 13 GB
 test-engines: ## Measure real vLLM and SGLang servers (after make engines)
 	@scripts/setup.sh dev
 	@.venv/bin/python -m pytest -m engines --timeout 1200 $(ARGS)
+
+test-machines: ## Cut cables between machines that are network namespaces (needs root, sshd and iproute2)
+	@scripts/setup.sh dev
+	@.venv/bin/python -m pytest -m machines $(ARGS)
 
 bench-client: setup ## Measure the load client itself: its errors and its cost (2 minutes)
 	@.venv/bin/python scripts/bench_client.py

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+MARK = "HARNESS_RUN"
+"""The variable by which all processes of one server are known."""
 LEASE_S = 20.0
 TICK_S = 0.2
 LOOK_TICKS = 5
@@ -221,6 +223,7 @@ def supervise() -> None:
     """Reads its order, starts the command, and stays until home says nothing more; then ends everything that it started."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(1))  # the `finally` below
+    _say(2, {"ready": True})
     order = json.loads(next(_lines()))
     try:
         child = start(order["argv"], order["env"], order["cwd"], None)
