@@ -10,6 +10,7 @@ import msgspec
 
 from harness.recipe.resolve import GridOverrides, resolve
 from harness.schema.machine import Machine
+from harness.schema.node import Node
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
 from harness.sense.sources import Named
@@ -29,6 +30,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     driver_host: str | None = None
     """Where the load driver runs, by ssh; None: here."""
     driver_python: str = "python3"
+    nodes: tuple[Node, ...] = ()
+    """Where the server runs, its head first; none: here."""
     url: str | None
     served_model: str | None
     """With `url`: which of the models it serves."""
@@ -56,6 +59,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             driver_cpus=self.driver_cpus,
             driver_host=self.driver_host,
             driver_python=self.driver_python,
+            nodes=self.nodes,
         )
 
 

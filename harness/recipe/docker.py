@@ -65,7 +65,14 @@ def mounts(machine: Machine, recipe: Recipe) -> tuple[Mount, ...]:
 
 
 def argv(
-    recipe: Recipe, command: Sequence[str], *, name: str, mounts: Sequence[Mount], gpus: bool, settings: Settings
+    recipe: Recipe,
+    command: Sequence[str],
+    *,
+    name: str,
+    mounts: Sequence[Mount],
+    gpus: bool,
+    settings: Settings,
+    devices: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The exact command. Host network, so a server bound to 127.0.0.1 in the container is the machine's; never privileged.
 
@@ -80,6 +87,8 @@ def argv(
     words += ["--gpus", "all"] if gpus else []
     words += ["--shm-size", settings.shm_size] if settings.shm_size else ["--ipc", "host"]
     words += ["--network", "host", "--ulimit", "memlock=-1", "--oom-score-adj", str(OOM_SCORE)]
+    for device in devices:
+        words += ["--device", device]
     words += ["--user", settings.user] if settings.user else []
     if settings.entrypoint is not None:
         words += ["--entrypoint", settings.entrypoint]

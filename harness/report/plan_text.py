@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from harness.report import text
-from harness.schema.plan import Plan
+from harness.schema.node import Node
+from harness.schema.plan import Launch, Plan
 from harness.schema.workload import Cell
 
 
@@ -22,14 +23,11 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
     if launch is None:
         yield "The server already runs: nothing is started."
     else:
-        yield f"Command\n{command(launch.argv, launch.image)}"
-        if launch.env:
-            yield "Environment\n" + "\n".join(f"  {name}={_value(value)}" for name, value in launch.env.items())
-        if launch.image:
-            yield f"Image\n  {launch.image}"
-        if launch.mounts:
-            mounts = (f"  {m.source} at {m.target}{', read-only' if m.read_only else ''}" for m in launch.mounts)
-            yield "Mounts\n" + "\n".join(mounts)
+        if plan.nodes:
+            yield "Machines\n" + "\n".join(f"  {_node(node)}" for node in plan.nodes)
+        for number, worker in enumerate(plan.workers, 1):
+            yield from _launch(worker, f"Rank {number} on {plan.nodes[number].host}, ")
+        yield from _launch(launch, f"Rank 0 on {plan.nodes[0].host}, " if plan.nodes else "")
         if plan.requires:
             yield f"Needs\n  {', '.join(plan.requires)}"
     repeats = f"{work.profile.runs}" if work.profile.target is None else f"{work.profile.runs} to {work.profile.max_runs}"
@@ -45,6 +43,31 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
     yield "Time\n" + text.wrapped(
         f"about {text.duration(plan.estimate.seconds)} ({plan.estimate.basis})", width=width, indent="  "
     )
+
+
+def _launch(launch: Launch, whose: str) -> Iterator[str]:
+    def title(words: str) -> str:
+        return f"{whose}{words.lower()}" if whose else words
+
+    yield f"{title('Command')}\n{command(launch.argv, launch.image)}"
+    if launch.env:
+        yield f"{title('Environment')}\n" + "\n".join(f"  {name}={_value(value)}" for name, value in launch.env.items())
+    if launch.image:
+        yield f"{title('Image')}\n  {launch.image}"
+    if launch.mounts:
+        mounts = (f"  {m.source} at {m.target}{', read-only' if m.read_only else ''}" for m in launch.mounts)
+        yield f"{title('Mounts')}\n" + "\n".join(mounts)
+
+
+def _node(node: Node) -> str:
+    """`spark-1 (this machine): 192.168.100.1 on enp1s0f1np1, 100 Gb/s, RDMA rocep1s0f1+roceP2p1s0f1`."""
+    name = f"{node.host} (this machine)" if node.here else node.host
+    if node.link is None:
+        return name
+    link = next(link for link in node.links if link.name == node.link)
+    speed = "speed unknown" if link.speed_mbit is None else f"{link.speed_mbit / 1000:g} Gb/s"
+    rdma = f", RDMA {'+'.join(node.rails)}" if node.rails else ""
+    return f"{name}: {node.address} on {node.link}, {speed}{rdma}"
 
 
 def _lengths(cell: Cell) -> tuple[str, str]:
