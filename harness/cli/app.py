@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import machine, recipes, results, settings
+from harness.cli import machine, machines, recipes, results, settings
 
 if TYPE_CHECKING:
     from harness.schema.plan import Plan
@@ -113,6 +113,8 @@ def bench(
     pin: Pin = None,
     load_host: LoadHost = None,
     load_python: LoadPython = None,
+    hosts: machines.Hosts = None,
+    cluster: machines.ClusterName = None,
     url: Url = None,
     model: Model = None,
     api_key_env: Annotated[
@@ -128,7 +130,7 @@ def bench(
         Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and stop; touches neither network nor disk.")
+        bool, typer.Option("--dry-run", help="Print the plan and stop; touches no disk, and no network but for --hosts.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -151,6 +153,8 @@ def bench(
         pin=pin,
         load_host=load_host,
         load_python=load_python,
+        hosts=hosts,
+        cluster=cluster,
         url=url,
         model=model,
         api_key_env=api_key_env,
@@ -192,6 +196,8 @@ def plan(
     pin: Pin = None,
     load_host: LoadHost = None,
     load_python: LoadPython = None,
+    hosts: machines.Hosts = None,
+    cluster: machines.ClusterName = None,
     url: Url = None,
     model: Model = None,
     json: Json = False,
@@ -215,6 +221,8 @@ def plan(
         pin=pin,
         load_host=load_host,
         load_python=load_python,
+        hosts=hosts,
+        cluster=cluster,
         url=url,
         model=model,
     )
@@ -244,9 +252,11 @@ def calibrate(
 
 
 @app.command()
-def serve(recipe: RecipeName = None, set_: Set = None) -> None:
+def serve(
+    recipe: RecipeName = None, set_: Set = None, hosts: machines.Hosts = None, cluster: machines.ClusterName = None
+) -> None:
     """Start a recipe's server and keep it until Ctrl-C; measures nothing."""
-    order = settings.order(recipe, None, set_)
+    order = settings.order(recipe, None, set_, hosts=hosts, cluster=cluster)
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
 
