@@ -9,9 +9,10 @@ from pathlib import Path
 
 from harness.engines import ENGINES
 from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
+from harness.hosts.cluster import open_places
 from harness.hosts.local import LocalHost, is_this_machine
 from harness.instruments import Instruments
-from harness.launch import oom, preflight, server
+from harness.launch import machines, oom, preflight, ranks, server
 from harness.launch.memory import RETURN_LIMIT_S, drop_caches, memory_back
 from harness.launch.server import Server
 from harness.launch.watchdog import default_floor
@@ -24,7 +25,7 @@ from harness.schema.recipe import Recipe
 from harness.schema.result import Result
 from harness.sense import memory
 from harness.sense.sampler import Sampler
-from harness.sense.sources import open_named, open_sources
+from harness.sense.sources import open_named, open_nodes, open_sources
 from harness.store.folder import ResultFolder
 
 
@@ -34,8 +35,8 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     Raises `MachineError`, `EngineError`, `StoreError`; cells that are not valid are in the result, see `exit_code`.
     """
     plan = _ready_plan(order, observer)
-    here = plan.launch is not None or is_this_machine(plan.host)
-    named = open_named(order.named, order.environment)
+    here = any(node.here for node in plan.nodes) if plan.nodes else plan.launch is not None or is_this_machine(plan.host)
+    named = (*open_named(order.named, order.environment), *open_nodes(plan.nodes, order.named, order.environment))
     sources = (*named, *open_sources(order.system_root)) if here else named
     folder = ResultFolder.create(root, plan.recipe_name, order.recipe.text, plan)
     observer.say(f"Results: {folder.path}")
@@ -55,9 +56,9 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
             try:
                 run.open(running)
                 run.measure()
-            except EngineError:
+            except (EngineError, MachineError):
                 if running:
-                    running.check()  # that it has died, and why, says more than that it does not answer
+                    running.explain()  # that it has died, and why, says more than that it does not answer
                 raise
             if running:
                 running.check()
@@ -103,6 +104,8 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     plan = order.plan()
     if plan.launch is None:
         return plan
+    if plan.nodes:  # they are looked at when we are connected to them
+        return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
     if not server.port_free(plan.host, plan.port):
         taken = f"port {plan.port} is taken{server.owner_of(plan.port)}"
@@ -117,8 +120,38 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
 
 
 @contextmanager
+def _ranks(order: Order, plan: Plan, log: Path, observer: Observer) -> Iterator[Server]:
+    """On the machines of the plan, after a look at each."""
+    hosts = [node.host for node in plan.nodes]
+    with open_places(hosts, order.environment) as places:
+        observer.say(f"Looking at {', '.join(hosts)}")
+        here = plan.nodes[0].here or not any(node.here for node in plan.nodes)
+        floor = order.memory_floor_bytes
+        machines.require(machines.look(plan, places, order.machine.models.get(plan.model) if here else None, floor))
+        oom.make_poor_victim()
+        for place in places if order.drop_caches else ():
+            drop_caches(place.host)
+        observer.say(f"Starting {plan.engine} with {plan.model} on {', '.join(hosts)} (log: {log})")
+        with ranks.serve(
+            plan,
+            ENGINES[plan.engine],
+            places,
+            log,
+            on_step=lambda step, seconds: observer.say(f"  {step.replace('_', ' ')} after {seconds:.1f} s"),
+            environment=order.environment,
+            floors=[machines.floor(node, floor) for node in plan.nodes],
+            available=partial(memory.free_bytes, order.system_root),
+        ) as running:
+            yield running
+
+
+@contextmanager
 def _server(order: Order, plan: Plan, log: Path, observer: Observer) -> Iterator[Server]:
     assert plan.launch is not None
+    if plan.nodes:
+        with _ranks(order, plan, log, observer) as running:
+            yield running
+        return
     host = LocalHost()
     oom.make_poor_victim()
     if order.drop_caches:

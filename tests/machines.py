@@ -66,6 +66,7 @@ class Machines:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def harness(self, *words: str, **more: str) -> tuple[int, str, str]:

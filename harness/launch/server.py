@@ -64,6 +64,10 @@ class Server:
         if code is not None:
             raise died(self._engine, code, self.log_path)
 
+    def explain(self) -> None:
+        """For somebody who has met an error: raises as `check` does, if the server is its reason."""
+        self.check()
+
     def processes(self) -> set[int] | None:
         """Numbers of everything it runs; None in a container, whose processes are Docker's children."""
         return None if self._in_docker else {process.pid for process in self._family.living()}

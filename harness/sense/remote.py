@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from harness import clock
 from harness.errors import MachineError
 from harness.far import begin, command
 from harness.schema.sensors import HOST, Absent, Sample
@@ -84,3 +85,21 @@ class Remote:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+
+
+class Unread:
+    """A machine that carries a part of the server and whose sensors nobody can read. It says so in a sample, once a second, so that it is
+    seen in what is stored: a scope that it lacks is not known as a whole."""
+
+    name, period_s, alone = "unread", 1.0, False
+
+    def __init__(self, host: str, why: str) -> None:
+        self.host = host
+        text = f"the sensors of {host} are not read, so its watts are missing: {why}"
+        self.absent = (Absent(source=f"remote@{host}", scope=HOST, code="unreachable", text=text),)
+
+    def read(self) -> Iterator[Sample]:
+        yield Sample(clock.now(), f"remote@{self.host}", HOST, "sensors.read", 0.0, "bool")
+
+    def close(self) -> None:
+        pass
