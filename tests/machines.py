@@ -53,6 +53,12 @@ class Machines:
     def address(self, name: str) -> str:
         return f"10.77.0.{self.names.index(name) + 1 if name in self.names else 100}"
 
+    def home_folder(self, name: str) -> Path:
+        """Of its user: empty at first."""
+        folder = self.folder / f"home-{name}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
     @property
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PATH": f"{self.folder}/bin:{self._path}"}
@@ -99,10 +105,12 @@ class Machines:
         with (self.folder / "known").open("a") as known:
             known.write(f"{self.address(name)} {(self.folder / 'user.pub').read_text()}")
 
+    def there(self, name: str, *words: str) -> list[str]:
+        """A command as one that runs on that machine's network."""
+        return ["ip", "netns", "exec", self._spaces[name], *words]
+
     def on(self, name: str, *words: str) -> str:
-        return subprocess.run(
-            ["ip", "netns", "exec", self._spaces[name], *words], capture_output=True, text=True, check=True
-        ).stdout
+        return subprocess.run(self.there(name, *words), capture_output=True, text=True, check=True).stdout
 
     def processes(self, name: str) -> list[psutil.Process]:
         """All that run there, but for sshd's own."""
@@ -114,7 +122,18 @@ class Machines:
                     found.append(process)
             except (OSError, psutil.Error):
                 continue
-        return [process for process in found if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in found if _runs(process)]
+
+    def find(self, name: str, word: str) -> list[psutil.Process]:
+        """Those with this word in their command."""
+        found = []
+        for process in self.processes(name):
+            try:
+                if word in process.cmdline():
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
 
     def empty(self, within_s: float = 60.0) -> bool:
         """Whether nothing is left anywhere, in time."""
@@ -171,7 +190,7 @@ class Machines:
         config.write_text(
             f"ListenAddress {self.address(name)}\nHostKey {self.folder}/host\nAuthorizedKeysFile {self.folder}/user.pub\n"
             f"PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-            f"SetEnv PYTHONPATH={Path(__file__).parents[1]} PATH={self._path}\n"
+            f"SetEnv PYTHONPATH={Path(__file__).parents[1]} PATH={self._path} HOME={self.home_folder(name)}\n"
         )
         apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts"]
         start = f"hostname {name}; exec {SSHD} -D -e -f {config}"
@@ -196,6 +215,13 @@ def machines(folder: Path, count: int, path: str = "") -> Iterator[Machines]:
         yield made
     finally:
         made.tear_down()
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _ip(*words: str) -> None:
