@@ -61,7 +61,7 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
                     running.explain()  # that it has died, and why, says more than that it does not answer
                 raise
             if running:
-                running.check()
+                running.explain()
             result = run.result("complete")
             folder.finish(result)
     except (KeyboardInterrupt, SystemExit):

@@ -1,14 +1,18 @@
 """Programs of ours on another host, by the user's own ssh, and how far that host's clock is from ours.
 
-Each is `python -m MODULE -`: standard input first brings questions after its clock, then its order. When standard input ends, whoever asked
-has gone.
+Each is `python -m MODULE -`: standard input first brings questions after its clock, then its order, then an empty line every few seconds.
+When standard input ends, whoever asked has gone; when it is silent, the connection is cut, which sshd there would not notice for long.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -18,6 +22,7 @@ SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAli
 """Asks nothing, and notices a connection that was cut within 16 s."""
 TICK = b"?\n"
 TICKS = 9
+PULSE_S, LEASE_S = 2.0, 20.0
 
 
 class Tock(msgspec.Struct, frozen=True):
@@ -65,6 +70,37 @@ def compare(ask: Callable[[], int]) -> Offset:
         best = found if best is None or found.error_ns < best.error_ns else best
     assert best is not None
     return best
+
+
+@contextmanager
+def beating(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Tells a child that has its order, every few seconds, that we are there."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(PULSE_S):
+            try:
+                if child.stdin is not None:
+                    child.stdin.write(b"\n")
+                    child.stdin.flush()
+            except (OSError, ValueError):  # it has ended, or is told to
+                return
+
+    thread = threading.Thread(target=beat, name="beating", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def until_gone() -> bool:
+    """There: waits until whoever asked has gone. False: the connection is cut, and nobody will read what is still said."""
+    while select.select([0], [], [], LEASE_S)[0]:
+        if not os.read(0, 1 << 16):  # not by the buffer, whose lock the interpreter wants when it ends
+            return True
+    return False
 
 
 def ordered() -> bytes:

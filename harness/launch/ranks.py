@@ -80,6 +80,7 @@ class Ranks(Server):
         super().__init__(engine, url, head.place.host, head.family, head.process, head.log, watch, in_docker)
         self._ranks = ranks
         self._began = clock.now()
+        self._lost: MachineError | None = None
 
     def check(self) -> None:
         """Raises `EngineError` when a rank has ended: the first error of all of them; `MachineError` when a machine is out of reach,
@@ -102,13 +103,20 @@ class Ranks(Server):
     def explain(self) -> None:
         """The news of a death on another machine takes a moment to come."""
         start = clock.now()
-        while clock.since(start) < NEWS_S:
+        self.check()
+        while clock.since(start) < NEWS_S and not all(rank.place.host.alive(rank.process) for rank in self._ranks):
+            clock.sleep(0.05)
             self.check()
-            clock.sleep(0.1)
 
     def _look(self) -> None:
-        for rank in self._ranks:
-            rank.look(clock.since(self._began))
+        if self._lost:
+            raise self._lost
+        try:
+            for rank in self._ranks:
+                rank.look(clock.since(self._began))
+        except MachineError as lost:
+            self._lost = lost
+            raise
 
     def processes(self) -> set[int] | None:
         if self._in_docker or any(rank.place.far for rank in self._ranks):

@@ -65,7 +65,7 @@ class Server:
             raise died(self._engine, code, self.log_path)
 
     def explain(self) -> None:
-        """For somebody who has met an error: raises as `check` does, if the server is its reason."""
+        """As `check`, for somebody who has met an error, or is about to end: nothing that has happened is overlooked."""
         self.check()
 
     def processes(self) -> set[int] | None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 
 import msgspec
 
 from harness import clock
 from harness.errors import MachineError
-from harness.far import begin, command
+from harness.far import beating, begin, command
 from harness.schema.sensors import HOST, Absent, Sample
 from harness.sense.base import OFTEN_S
 
@@ -39,6 +40,7 @@ class Remote:
         self.host = host
         self._absent: list[Absent] = []
         self._lost: tuple[Absent, ...] = ()
+        self._beating = ExitStack()
         self._child = subprocess.Popen(
             command(host, python, "harness.sense"),
             env=dict(environment),
@@ -55,6 +57,7 @@ class Remote:
                 f"the sensors of {host} do not answer",
                 f"check that `ssh {host} {python} -m harness --version` works without a password: --sense-python names another there",
             ) from None
+        self._beating.enter_context(beating(self._child))
 
     def read(self) -> Iterator[Sample]:
         """Waits for what it says next."""
@@ -75,6 +78,7 @@ class Remote:
 
     def close(self) -> None:
         """It ends when its standard input does."""
+        self._beating.close()
         if self._child.stdin is not None:
             try:
                 self._child.stdin.close()

@@ -31,7 +31,7 @@ command: |
   vllm serve {{model}} -tp {{tensor_parallel}} --port {{port}} --fault "{{fault}}"
 """
 QUICK = ("--profile", "quick", "--pp", "64", "--tg", "8", "--concurrency", "2", "--requests", "4", "--runs", "1")
-LONG = (*QUICK, "--requests", "20000")
+LONG = (*QUICK, "--tg", "2000", "--requests", "20")
 THERE = ("--load-python", sys.executable, "--sense-python", sys.executable, "--set", "stop_grace_s=1")
 
 
@@ -107,7 +107,7 @@ def test_rank_1_dies_at_start(two: Machines) -> None:
 @pytest.mark.machines
 def test_rank_1_dies_under_load(two: Machines) -> None:
     """The head complains too, and louder."""
-    code, _, err = bench(two, *LONG, "--set", "fault=1:dies after 6")
+    code, _, err = bench(two, *LONG, "--set", "fault=1:dies after 8")
     assert code == EngineError.exit_code
     said, _ = lines(err)
     assert "rank 1 on spark-2: vllm ended with exit code 1: ModuleNotFoundError: No module named 'torch'" in said
@@ -183,7 +183,7 @@ def test_the_cable_is_pulled_under_load(two: Machines) -> None:
     began = clock.now()
     try:
         _, err = child.communicate(timeout=100)
-        assert clock.since(began) < 90
+        assert clock.since(began) < 60
         assert child.returncode == MachineError.exit_code, err
         assert "harness: the connection to spark-2 is lost" in err
         assert "spark-2: what ran there is not seen to have ended" in err
