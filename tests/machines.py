@@ -190,7 +190,7 @@ class Machines:
         config.write_text(
             f"ListenAddress {self.address(name)}\nHostKey {self.folder}/host\nAuthorizedKeysFile {self.folder}/user.pub\n"
             f"PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-            f"SetEnv PYTHONPATH={Path(__file__).parents[1]} PATH={self._path} HOME={self.home_folder(name)}\n"
+            f"SetEnv PYTHONPATH={self.folder}/site:{Path(__file__).parents[1]} PATH={self._path} HOME={self.home_folder(name)}\n"
         )
         apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts"]
         start = f"hostname {name}; exec {SSHD} -D -e -f {config}"
