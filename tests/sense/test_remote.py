@@ -13,11 +13,15 @@ import pytest
 
 from harness import clock
 from harness.errors import MachineError
-from harness.sense.remote import Remote
+from harness.measure.energy import energy
+from harness.measure.windows import Window
+from harness.schema.sensors import GPU, Sample
+from harness.sense.remote import Remote, Unread
 from harness.sense.sampler import Sampler
+from harness.units import NS_PER_S
 from tests.far_host import CAN_SSH, far_host
 
-pytestmark = pytest.mark.skipif(not CAN_SSH, reason="needs OpenSSH's sshd and ssh")
+needs_ssh = pytest.mark.skipif(not CAN_SSH, reason="needs OpenSSH's sshd and ssh")
 
 
 @pytest.fixture
@@ -32,6 +36,7 @@ def there() -> list[psutil.Process]:
     ]
 
 
+@needs_ssh
 def test_its_samples_come_on_our_clock_under_its_name(environment: dict[str, str]) -> None:
     began = clock.now()
     remote = Remote("far", sys.executable, environment)
@@ -50,6 +55,7 @@ def test_its_samples_come_on_our_clock_under_its_name(environment: dict[str, str
     assert not there(), "it ends when we do"
 
 
+@needs_ssh
 def test_one_that_dies_is_said_once(environment: dict[str, str]) -> None:
     remote = Remote("far", sys.executable, environment)
     with Sampler((remote,)) as sampler:
@@ -64,9 +70,23 @@ def test_one_that_dies_is_said_once(environment: dict[str, str]) -> None:
     assert [absent.source for absent in lost] == ["remote@far"]
 
 
+@needs_ssh
 @pytest.mark.parametrize(("host", "python"), [("far", "no-such-python"), ("nowhere.invalid", sys.executable)])
 def test_a_host_that_cannot_be_used_is_named(environment: dict[str, str], host: str, python: str) -> None:
     with pytest.raises(MachineError) as caught:
         Remote(host, python, environment)
     assert f"the sensors of {host} do not answer" in caught.value.message
     assert "--sense-python" in caught.value.hint
+
+
+def test_watts_are_not_summed_without_a_node_that_nobody_reads() -> None:
+    began = clock.now() - 20 * NS_PER_S
+    instants = [began + tenth * NS_PER_S // 10 for tenth in range(250)]
+    one = [Sample(t_ns, "nvml@spark-1", GPU, "gpu0.power", 40.0 + t_ns % 3, "W") for t_ns in instants]
+    window = Window(began + 2 * NS_PER_S, began + 18 * NS_PER_S)
+    assert energy(one, [window])[GPU].mean_w == pytest.approx(41, abs=1)
+    unread = Unread("spark-2", "it has no harness")
+    found = energy([*one, *unread.read()], [window])[GPU]
+    assert found.joules is None
+    assert found.reason == "not measured on spark-2"
+    assert unread.absent[0].text == "the sensors of spark-2 are not read, so its watts are missing: it has no harness"
