@@ -125,9 +125,8 @@ def _ranks(order: Order, plan: Plan, log: Path, observer: Observer) -> Iterator[
     hosts = [node.host for node in plan.nodes]
     with open_places(hosts, order.environment) as places:
         observer.say(f"Looking at {', '.join(hosts)}")
-        here = plan.nodes[0].here or not any(node.here for node in plan.nodes)
         floor = order.memory_floor_bytes
-        machines.require(machines.look(plan, places, order.machine.models.get(plan.model) if here else None, floor))
+        machines.require(machines.look(plan, places, order.machine.models.get(plan.model), floor))
         oom.make_poor_victim()
         for place in places if order.drop_caches else ():
             drop_caches(place.host)

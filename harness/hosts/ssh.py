@@ -48,6 +48,7 @@ class SshHost:
         self._ours = dict(environment)
         self._folder = Path(tempfile.mkdtemp(prefix="harness-ssh-"))
         self._asking, self._writing = threading.Lock(), threading.Lock()
+        self._asked = 0
         self._closed = threading.Event()
         self._agent: subprocess.Popen[bytes] | None = None
         self._failed: tuple[int, MachineError] | None = None
@@ -222,9 +223,12 @@ class SshHost:
                 self._again()
             assert self._agent is not None
             try:
+                self._asked += 1
                 with self._writing:
-                    _write(self._agent, json.dumps([what, *given]).encode() + b"\n", strict=True)
-                return json.loads(self._line(limit_s))["answer"]
+                    _write(self._agent, json.dumps([self._asked, what, *given]).encode() + b"\n", strict=True)
+                while (said := json.loads(self._line(limit_s)))["to"] != self._asked:  # an interrupt left an answer unread
+                    pass
+                return said["answer"]
             except (OSError, EOFError, ValueError) as error:
                 self._hang_up()
                 raise self._lost(str(error)) from None

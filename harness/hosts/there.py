@@ -116,7 +116,8 @@ def family(pid: int | None, started: int, mark: str) -> list[Member]:
         related = set()
     else:
         related = {number for number, found in running.items() if pid in (number, found.session)}
-    related |= {number for number in running if mark.encode() in (read(f"/proc/{number}/environ", 1 << 20) or b"").split(b"\0")}
+    marked = running if mark else ()
+    related |= {number for number in marked if mark.encode() in (read(f"/proc/{number}/environ", 1 << 20) or b"").split(b"\0")}
     while children := {number for number, found in running.items() if found.parent in related} - related:
         related |= children
     return [running[number].member for number in sorted(related) if not running[number].zombie]
@@ -215,8 +216,8 @@ ANSWERS: dict[str, Callable[..., object]] = {
 def agent() -> None:
     _say(1, {"env": dict(os.environ)})
     for line in _lines():
-        what, *given = json.loads(line)
-        _say(1, {"answer": ANSWERS[what](*given)})
+        number, what, *given = json.loads(line)
+        _say(1, {"to": number, "answer": ANSWERS[what](*given)})
 
 
 def supervise() -> None:

@@ -145,7 +145,8 @@ def _launched(applied: Applied, machine: Machine, engine: str, overridden: Colle
         started = Launch(executor="process", argv=rank.argv, env=there.env, host=rank.host)
         launch = msgspec.structs.replace(started, **applied.launch)
         if in_docker:
-            launch, ignored = _in_docker(there, rank.on(machine), launch, line.port, gpu or bool(machine.gpus), rank, number)
+            gpus = gpu or bool(rank.node.gpus if rank.node else machine.gpus)
+            launch, ignored = _in_docker(there, rank.on(machine), launch, line.port, gpus, rank, number)
             notes += () if number else ignored
         launches.append(launch)
     client = _client(line.host, nodes)

@@ -15,6 +15,7 @@ import pytest
 from harness import clock
 from harness.errors import MachineError
 from harness.hosts.base import Host, Process
+from harness.hosts.local import LocalHost
 from harness.hosts.ssh import SshHost, explain
 from tests.machines import LACKS, Machines, machines
 
@@ -79,6 +80,24 @@ def test_what_is_spawned_speaks_into_our_log_and_ends_with_its_code(host: SshHos
         host.spawn(["true"], env=ENV, cwd="/no/such", log=str(log))
 
 
+def test_an_answer_that_an_interrupt_left_unread_is_nobody_elses(host: SshHost) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            host.run(["sh", "-c", "sleep 1; echo late"], timeout_s=10)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert host.run(["echo", "mine"], timeout_s=10).out == "mine\n"
+
+
+def test_without_a_mark_nobody_is_ours(host: SshHost) -> None:
+    assert host.family(None, "") == LocalHost().family(None, "") == ()
+
+
 def test_no_argument_holds_a_secret(two: Machines, host: SshHost, tmp_path: Path) -> None:
     host.spawn(["sleep", "600"], env={**ENV, "HF_TOKEN": "hf_s3cret"}, cwd=None, log=str(tmp_path / "log"))
     lines = ["\0".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"]) if each.pid != os.getpid()]
@@ -88,6 +107,7 @@ def test_no_argument_holds_a_secret(two: Machines, host: SshHost, tmp_path: Path
 
 CHILD = """
 import os, sys
+from harness.hosts.local import LocalHost
 from harness.hosts.ssh import SshHost
 host = SshHost("spark-2", os.environ)
 deaf = "trap '' TERM; (setsid sleep 600 &) ; while :; do sleep 1; done"

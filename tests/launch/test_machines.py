@@ -110,7 +110,7 @@ def test_four_that_agree(four: Machines) -> None:
 @pytest.mark.machines
 def test_a_model_that_differs_is_named_with_its_file(four: Machines) -> None:
     for changes, said in (
-        ({"config": '{"a": 1}'}, "org/tiny differs between spark-1 and spark-3: config.json"),
+        ({"config": "[]"}, "org/tiny differs between spark-1 and spark-3: config.json"),
         ({"weights": b"w"}, "org/tiny differs between spark-1 and spark-3: model.safetensors"),
     ):
         snapshot(four, "spark-3", **changes)
