@@ -30,6 +30,14 @@ defaults: {{tensor_parallel: 2, port: 8000, fault: none}}
 command: |
   vllm serve {{model}} -tp {{tensor_parallel}} --port {{port}} --fault "{{fault}}"
 """
+DOCKER = """#!/bin/sh
+echo "$@" >> "$HOME/calls"
+case "$1 $2" in
+"run "*) while [ "$1" != r/i:1 ]; do shift; done; shift; exec "$@" ;;
+"image inspect") echo "[] sha256:id" ;;
+esac
+"""
+"""Runs the command itself, and notes how it was called."""
 QUICK = ("--profile", "quick", "--pp", "64", "--tg", "8", "--concurrency", "2", "--requests", "4", "--runs", "1")
 LONG = (*QUICK, "--tg", "2000", "--requests", "20")
 THERE = ("--load-python", sys.executable, "--sense-python", sys.executable, "--set", "stop_grace_s=1")
@@ -42,10 +50,15 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/standin_vllm.py "$@"\n')
     program.chmod(0o755)
+    docker = place / "engine" / "docker"
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
     (place / "model").mkdir()
     (place / "model" / "config.json").write_text("{}")
     with machines(place, 2, str(program.parent)) as made:
-        (place / "x.yaml").write_text(RECIPE.format(model=place / "model"))
+        text = RECIPE.format(model=place / "model")
+        (place / "x.yaml").write_text(text)
+        (place / "docker.yaml").write_text(text.replace("runtime:", "container: r/i:1\nruntime:"))
         yield made
 
 
@@ -85,6 +98,7 @@ def test_two_ranks_from_a_recipe_to_a_result(two: Machines, tmp_path: Path) -> N
     sources = {sample.source for sample in stored.samples}
     assert {"memory@spark-1", "memory@spark-2"} <= sources
     assert "memory" not in sources, "this machine carries no rank"
+    assert "machines" in {finding.code for finding in stored.result.findings}
     assert not [file for file in path.rglob("*") if file.is_file() and b"hush-hush" in file.read_bytes()]
 
 
@@ -132,6 +146,24 @@ def test_the_harness_is_killed_under_load(two: Machines) -> None:
     wait_for(lambda: two.find("spark-1", "harness.load"))
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()  # and what the fixture looks for: nothing is left
+
+
+@pytest.mark.machines
+def test_containers_are_removed_on_each_machine_even_when_the_harness_is_killed(two: Machines) -> None:
+    child = two.command("serve", "docker.yaml", "--hosts", "spark-1,spark-2", "--set", "stop_grace_s=1")
+    assert child.stderr is not None
+    wait_for(lambda: two.find("spark-1", "--node-rank") and two.find("spark-2", "--node-rank"))
+    child.kill()
+    child.communicate()
+    assert two.empty(60)
+    calls = {name: (two.home_folder(name) / "calls").read_text().splitlines() for name in two.names}
+    assert [calls[name][-1] for name in two.names] == [
+        "rm -f spark-harness-spread-8000",
+        "rm -f spark-harness-spread-8000-rank1",
+    ]
+    for called in calls.values():
+        assert [call for call in called if call.startswith("run --rm --name spark-harness-spread-8000")]
+        assert not [call for call in called if "hush" in call]
 
 
 def test_a_host_that_is_not_there(two: Machines) -> None:
