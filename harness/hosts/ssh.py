@@ -34,7 +34,7 @@ ANSWER_S = 20.0
 """Longer than ssh takes to notice that a connection is cut (`far.SSH`)."""
 AGAIN_S = 10.0
 """After a failed attempt to connect, nobody tries again for so long."""
-END_S = 5.0
+END_S = 1.0
 PULSE_S = 2.0
 START_S = 30.0
 
@@ -346,14 +346,16 @@ def _write(child: subprocess.Popen[bytes], text: bytes, *, strict: bool = False)
 
 
 def _finish(child: subprocess.Popen[bytes]) -> None:
-    """Closes its standard input, with which it ends, there too."""
+    """Closes its standard input, with which what it started there ends, and then it; a forwarded connection would hold it open."""
     if child.stdin is not None:
         try:
             child.stdin.close()
         except OSError:
             pass
-    try:
-        child.wait(timeout=END_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    for end in (child.terminate, child.kill):
+        try:
+            child.wait(timeout=END_S)
+            return
+        except subprocess.TimeoutExpired:
+            end()
+    child.wait()
