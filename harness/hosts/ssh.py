@@ -25,6 +25,7 @@ from harness.errors import MachineError
 from harness.far import SSH, Offset, compare
 from harness.hosts import there
 from harness.hosts.base import Process, Ran
+from harness.hosts.sessions import Spawned, explain, finish, write
 
 MASTER = ("-o", "ControlMaster=yes", "-o", "ControlPersist=no")
 CLIENT = ("-o", "ControlMaster=no")
@@ -34,9 +35,7 @@ ANSWER_S = 20.0
 """Longer than ssh takes to notice that a connection is cut (`far.SSH`)."""
 AGAIN_S = 10.0
 """After a failed attempt to connect, nobody tries again for so long."""
-END_S = 1.0
 PULSE_S = 2.0
-START_S = 30.0
 
 
 class SshHost:
@@ -52,7 +51,7 @@ class SshHost:
         self._closed = threading.Event()
         self._agent: subprocess.Popen[bytes] | None = None
         self._failed: tuple[int, MachineError] | None = None
-        self._children: dict[Process, _Spawned] = {}
+        self._children: dict[Process, Spawned] = {}
         self.environment: dict[str, str] = {}
         """What a program gets that ssh starts there."""
         try:
@@ -72,7 +71,7 @@ class SshHost:
         """What is still running there ends."""
         self._closed.set()
         for child in self._children.values():
-            _finish(child.ssh)
+            finish(child.ssh)
         self._hang_up()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -108,14 +107,14 @@ class SshHost:
         self._ask("wall")  # a connection that was cut is noticed here
         try:
             with open(log, "ab") as out:
-                child = _Spawned(self._begin(CLIENT, "supervise", out, subprocess.PIPE))
+                child = Spawned(self._begin(CLIENT, "supervise", out, subprocess.PIPE))
         except OSError as error:
             raise MachineError(f"{error.filename}: {error.strerror}", "check that the log's folder may be written") from error
         said = child.first(order)
         if refused := said.get("refused"):
             raise MachineError(f"{self.name}: {refused[0]}", refused[1])
         if "process" not in said:
-            _finish(child.ssh)
+            finish(child.ssh)
             raise self._lost(child.words or "ssh ended")
         process = Process(*said["process"])
         self._children[process] = child
@@ -195,7 +194,7 @@ class SshHost:
             stderr=err,
             start_new_session=True,
         )
-        _write(child, text)
+        write(child, text)
         return child
 
     def _connect(self) -> None:
@@ -213,7 +212,7 @@ class SshHost:
 
     def _hang_up(self) -> None:
         if self._agent is not None:
-            _finish(self._agent)
+            finish(self._agent)
             self._agent = None
         (self._folder / "socket").unlink(missing_ok=True)
 
@@ -225,7 +224,7 @@ class SshHost:
             try:
                 self._asked += 1
                 with self._writing:
-                    _write(self._agent, json.dumps([self._asked, what, *given]).encode() + b"\n", strict=True)
+                    write(self._agent, json.dumps([self._asked, what, *given]).encode() + b"\n", strict=True)
                 while (said := json.loads(self._line(limit_s)))["to"] != self._asked:  # an interrupt left an answer unread
                     pass
                 return said["answer"]
@@ -271,91 +270,4 @@ class SshHost:
             with self._writing:
                 for child in [self._agent, *(each.ssh for each in list(self._children.values()))]:
                     if child is not None:
-                        _write(child, b"\n")
-
-
-class _Spawned:
-    """The ssh process behind a spawned command, and what its supervisor has said on standard error: one JSON object a line."""
-
-    def __init__(self, ssh: subprocess.Popen[bytes]) -> None:
-        self.ssh = ssh
-        self.said: dict[str, Any] = {}
-        self.words = ""
-        self._told = threading.Condition()
-        self._ended = False
-        threading.Thread(target=self._listen, name="supervisor", daemon=True).start()
-
-    def first(self, order: object) -> dict[str, Any]:
-        """What it says to its order: `process` or `refused`; neither where it has ended."""
-        self._until("ready")  # sooner it would be taken for a part of the program
-        _write(self.ssh, json.dumps(order).encode() + b"\n")
-        self._until("process", "refused")
-        return self.said
-
-    def _until(self, *keys: str) -> None:
-        with self._told:
-            self._told.wait_for(lambda: self._ended or any(key in self.said for key in keys), START_S)
-
-    def _listen(self) -> None:
-        assert self.ssh.stderr is not None
-        for line in self.ssh.stderr:
-            with self._told:
-                if line.startswith(b"{"):
-                    self.said |= json.loads(line)
-                else:
-                    self.words = line.decode("utf-8", "replace").strip()
-                self._told.notify_all()
-        with self._told:
-            self._ended = True
-            self._told.notify_all()
-
-
-def explain(name: str, said: str) -> MachineError:
-    """Why ssh did not connect, from what it said."""
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
-    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said:
-        return MachineError(
-            f"{name} shows another host key than the one that ssh knows: it may be another machine",
-            f"if it was installed anew, forget the old key (ssh-keygen -R HOST), then `ssh {name}` once and compare the new one",
-        )
-    if "Host key verification failed" in said:
-        return MachineError(
-            f"the host key of {name} is not known to ssh, and nobody is there to compare it",
-            f"`ssh {name}` once by hand and compare its fingerprint, or: ssh-keyscan ADDRESS >> ~/.ssh/known_hosts",
-        )
-    if "Permission denied" in said or "Too many authentication failures" in said:
-        return MachineError(
-            f"{name} refuses our key ({last})",
-            f"make `ssh {name} true` work without a password: ssh-copy-id {name}, or ssh-add",
-        )
-    if re.search(r"python3.*not found|not found.*python3|Unknown command.*python3", said):
-        return MachineError(
-            f"{name} has no python3 that ssh finds", f"install it there; `ssh {name} python3 --version` must work"
-        )
-    return MachineError(f"{name} cannot be reached by ssh: {last}", f"make `ssh {name} true` work without a question first")
-
-
-def _write(child: subprocess.Popen[bytes], text: bytes, *, strict: bool = False) -> None:
-    assert child.stdin is not None
-    try:
-        child.stdin.write(text)
-        child.stdin.flush()
-    except (OSError, ValueError):  # it has gone: whoever reads from it will see
-        if strict:
-            raise
-
-
-def _finish(child: subprocess.Popen[bytes]) -> None:
-    """Closes its standard input, with which what it started there ends, and then it; a forwarded connection would hold it open."""
-    if child.stdin is not None:
-        try:
-            child.stdin.close()
-        except OSError:
-            pass
-    for end in (child.terminate, child.kill):
-        try:
-            child.wait(timeout=END_S)
-            return
-        except subprocess.TimeoutExpired:
-            end()
-    child.wait()
+                        write(child, b"\n")

@@ -16,7 +16,8 @@ from harness import clock
 from harness.errors import MachineError
 from harness.hosts.base import Host, Process
 from harness.hosts.local import LocalHost
-from harness.hosts.ssh import SshHost, explain
+from harness.hosts.sessions import explain
+from harness.hosts.ssh import SshHost
 from tests.machines import LACKS, Machines, machines
 
 pytestmark = pytest.mark.skipif(LACKS is not None, reason=f"needs {LACKS}")

@@ -109,6 +109,7 @@ def test_this_machine_may_be_the_head(two: Machines) -> None:
     assert "ran on" not in out, "the load driver is here, beside the head"
 
 
+@pytest.mark.machines
 def test_rank_1_dies_at_start(two: Machines) -> None:
     code, _, err = bench(two, *QUICK, "--set", "fault=1:dies at start")
     assert code == EngineError.exit_code
@@ -166,6 +167,7 @@ def test_containers_are_removed_on_each_machine_even_when_the_harness_is_killed(
         assert not [call for call in called if "hush" in call]
 
 
+@pytest.mark.machines
 def test_a_host_that_is_not_there(two: Machines) -> None:
     for words in (("plan", "x.yaml"), ("bench", "x.yaml")):
         code, _, err = two.harness(*words, "--hosts", "spark-1,10.77.0.77")
