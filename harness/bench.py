@@ -20,6 +20,7 @@ from harness.measuring import Run
 from harness.order import Observer, Order
 from harness.recipe import load
 from harness.report import text
+from harness.schema.memory import MISFIT
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
 from harness.schema.result import Result
@@ -107,6 +108,7 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     if plan.nodes:  # they are looked at when we are connected to them
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
+    _look_at_memory(plan, observer)
     if not server.port_free(plan.host, plan.port):
         taken = f"port {plan.port} is taken{server.owner_of(plan.port)}"
         if "port" in order.overrides:
@@ -117,6 +119,16 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
             raise MachineError(taken, f"end that program; another port cannot be taken: {error.message}") from None
         observer.say(f"{taken[0].upper()}{taken[1:]}, so the server gets {plan.port}")
     return plan
+
+
+def _look_at_memory(plan: Plan, observer: Observer) -> None:
+    """Raises `MachineError` where the server cannot start; what is only estimated is said."""
+    fit = plan.fit
+    if fit is None or fit.verdict != MISFIT:
+        return
+    if fit.certain:
+        raise MachineError(f"{plan.model} does not fit this machine's memory: {fit.text}", f"use {fit.setting}")
+    observer.say(f"It may not fit this machine's memory: {fit.text} With {fit.setting} it would.")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-HARNESS, DRIVER = "harness", "harness-load"
+HARNESS, DRIVER, SENSES = "harness", "harness-load", "harness-sense"
 """The kernel keeps 15 bytes."""
 
 

@@ -19,7 +19,9 @@ import msgspec
 from harness import clock
 
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=4", "-o", "ServerAliveCountMax=3")
-"""Asks nothing, and notices a connection that was cut within 16 s."""
+"""Never asks for a password. A connection that is cut without a word ends within 16 s: by itself ssh would wait for ever."""
+ANSWER_S = 30.0
+"""How long a host has to answer: to connect, and to start Python there."""
 TICK = b"?\n"
 TICKS = 9
 PULSE_S, LEASE_S = 2.0, 20.0
@@ -42,8 +44,9 @@ def command(host: str, python: str, module: str) -> list[str]:
     return [*SSH, host, python, "-m", module, "-"]
 
 
-def begin(child: subprocess.Popen[bytes], order: object) -> Offset:
-    """Compares the clocks and hands the order over. Raises `OSError` or `msgspec.DecodeError` when nobody answers there."""
+def begin(child: subprocess.Popen[bytes], order: object, answer_s: float = ANSWER_S) -> Offset:
+    """Compares the clocks and hands the order over. Raises `OSError` or `msgspec.DecodeError` when nobody answers there, or not within
+    `answer_s`."""
     stdin, stdout = child.stdin, child.stdout
     assert stdin is not None
     assert stdout is not None
@@ -51,6 +54,8 @@ def begin(child: subprocess.Popen[bytes], order: object) -> Offset:
     def ask() -> int:
         stdin.write(TICK)
         stdin.flush()
+        if not select.select([stdout], [], [], answer_s)[0]:
+            raise TimeoutError
         return msgspec.json.decode(stdout.readline(), type=Tock).t_ns
 
     found = compare(ask)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from harness import __version__, clock
-from harness.engines import flags
+from harness import __version__, clock, fits
+from harness.engines import ENGINES
 from harness.instruments import Instruments
 from harness.launch.server import Server
 from harness.load import drive
-from harness.measure import goodput, metrics, speculation, stopping, trials
+from harness.measure import goodput, health, metrics, speculation, stopping, trials
 from harness.measure.given import Given
 from harness.measure.packed import Packed
 from harness.measure.stopping import Brief
@@ -26,14 +26,14 @@ from harness.schema.job import Job, Progress
 from harness.schema.plan import Plan
 from harness.schema.result import CellResult, Finding, Result
 from harness.schema.run import Anchor, ClientReport, EngineFacts, FileHash, Trial
-from harness.schema.sensors import AFTER, BEFORE
+from harness.schema.sensors import AFTER, BEFORE, Absent
 from harness.schema.weights import Weights
 from harness.schema.workload import Cell, Skipped
 from harness.session import open_session
 from harness.store import calibrations, canaries
 from harness.store.folder import ResultFolder
 from harness.units import seconds
-from harness.weights import files, metadata
+from harness.weights import metadata
 
 HASH_LIMIT_BYTES = 20 * 2**30  # larger models are named by their Hugging Face blobs: hashing 70 GB costs minutes
 AT_ONCE = 5000
@@ -41,7 +41,6 @@ AT_ONCE = 5000
 the cell is done: it takes time and memory for all of them at once."""
 SOAK_TRIAL = -1000
 """Prompts of load that is not measured are those of trials from here downwards."""
-CACHE_FLAGS = ("--kv-cache-dtype", "--cache-type-k", "-ctk")
 
 
 class Run:
@@ -83,18 +82,19 @@ class Run:
         self.folder.save_plan(self.plan)
         path = self.order.machine.models.get(self.plan.model) if running and self.instruments.here else None
         self.files = hash_files(Path(path), HASH_LIMIT_BYTES) if path else ()
-        self.weights = self._weigh(path)
+        self.weights = self.weigh()
         self.observer.say(f"Measuring {self.plan.served_model} on {self.facts.name} {self.facts.version or ''}".rstrip())
 
-    def _weigh(self, path: str | None) -> tuple[Weights | None, str]:
-        """What the model's files say that decoding reads, or the recipe's metadata."""
-        recipe = self.order.recipe
-        launch = self.plan.launch
-        cache = flags.value(launch.argv, *CACHE_FLAGS) if launch else None
-        kv_dtype = None if cache in (None, "auto") else cache
-        if path:
-            return files.look(Path(path), kv_dtype)
-        return metadata.from_metadata(recipe.metadata, model=recipe.model, kv_dtype=kv_dtype)
+    def weigh(self) -> tuple[Weights | None, str]:
+        """What the model's files say that decoding reads, or the recipe's metadata; None with a reason. A server that somebody else
+        started may have its files elsewhere."""
+        if not self.instruments.here:
+            return None, "the server runs on another machine, whose memory is not known"
+        recipe, launch = self.order.recipe, self.plan.launch
+        if launch is None:
+            return metadata.from_metadata(recipe.metadata, model=recipe.model)
+        claim = ENGINES[self.plan.engine].memory(launch.argv, launch.env)
+        return fits.weigh(fits.planned(self.plan, recipe), claim, launch.argv, self.order.machine)
 
     def measure(self) -> None:
         """Everything there is to measure, between two looks at the idle machine."""
@@ -105,7 +105,7 @@ class Run:
         self._rest(AFTER)
         result = self.result("complete")
         if result.health and result.health.verdict != DEGRADED:  # else the next run would be held against a sick machine
-            canaries.add(self.root, self.plan, result, self.instruments.canaries[0])
+            canaries.add(self.root, self.plan, result, health.best(self.instruments.canaries))
 
     def _cells(self) -> None:
         """Blocks of trials, each visiting every unfinished cell in a new seeded order, until the stopping rule has ended each cell."""
@@ -124,12 +124,12 @@ class Run:
             if not unfinished:
                 return
             if self.instruments.canary_due:
-                self.instruments.sing(self.session.canary, memory=False)
+                self.instruments.sing(self.session.canary, resting=False)
 
     def _rest(self, when: str) -> None:
         """The idle machine, and a canary."""
         self.folder.add_idle(when, self.instruments.rest(when, self.plan.workload.profile.idle_seconds))
-        self.instruments.sing(self.session.canary, memory=self.instruments.here)
+        self.instruments.sing(self.session.canary, resting=self.instruments.here)
         for cell in self.plan.workload.cells:
             if cell.id in self.cells:
                 self._work_out(cell, self.cells[cell.id].stopped_by)
@@ -196,7 +196,7 @@ class Run:
         """One trial, stored before anything else happens. Gives the reason when the cell is done."""
         self._cool()
         index = len(self.trials)
-        job = self.session.job(cell, index, first=cell.id not in self.runs)
+        job = self.session.job(cell, index, first=not self.runs.get(cell.id))
         raw = self.folder.trial_path(index)
         before = self.session.counters()
         start = clock.now()
@@ -216,13 +216,16 @@ class Run:
             counters_after=after,
         )
         self.instruments.sampler.wait_past(end)
-        self.folder.add_trial(trial, records, self.instruments.take())
-        self.trials.append(trial)  # only now: a result names no trial that is not stored
+        samples = self.instruments.take()
+        run = trials.run_of(cell, trial, records, self.instruments.around, self.instruments.first_read)
+        packed, brief = Packed(run), stopping.brief(cell, run)
+        runs, briefs = self.runs.setdefault(cell.id, []), self.briefs.setdefault(cell.id, [])
+        self.folder.add_trial(trial, records, samples)
+        # Only now, as a result names no trial that is not stored; and together, as none that it names is without figures.
+        runs.append(packed)
+        briefs.append(brief)
+        self.trials.append(trial)
         self.instruments.judge(trial, self.running.processes() if self.running else None)
-        run = trials.run_of(cell, trial, records, self.instruments.around)
-        self.runs.setdefault(cell.id, []).append(Packed(run))
-        briefs = self.briefs.setdefault(cell.id, [])
-        briefs.append(stopping.brief(cell, run))
         self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
         reason = stopping.stop(self.plan.workload.profile, briefs, self.spent_s[cell.id])
         if reason or sum(each.valid for each in briefs) <= AT_ONCE:
@@ -276,12 +279,13 @@ class Run:
         """Everything known so far."""
         launch = self.plan.launch
         if state in ("interrupted", "failed"):
-            for cell in self.plan.workload.cells:
-                known = self.cells[cell.id].trials if cell.id in self.cells else 0
-                if known < len(self.runs.get(cell.id, ())):
-                    self._work_out(cell, "interrupted")
+            for cell in self.plan.workload.cells:  # all: the idle machine may have been read since
+                if runs := self.runs.get(cell.id):
+                    known = self.cells.get(cell.id)
+                    self._work_out(cell, known.stopped_by if known and known.trials == len(runs) else "interrupted")
         sensors = self.instruments.sampler.report()
         kernel: dict[str, str] = {}
+        unread: list[Absent] = []
         if state != "running" and self.instruments.here:
             kernel, unread = self.instruments.kernel_log(self.anchor.wall)
             sensors = msgspec.structs.replace(sensors, absent=(*sensors.absent, *unread))
@@ -304,7 +308,7 @@ class Run:
             idle=tuple(self.instruments.idle),
             weights=self.weights[0],
             weights_reason=self.weights[1],
-            health=self.instruments.health(self.earlier, kernel),
+            health=self.instruments.health(self.earlier, kernel, unread),
             trials=tuple(self.trials),
             cells=cells,
             skipped=(*self.plan.workload.skipped, *self.skipped),

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from harness import fits
 from harness.recipe.resolve import GridOverrides, resolve
 from harness.schema.machine import Machine
 from harness.schema.node import Node
@@ -48,7 +49,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Of the caller: what engines inherit is chosen from it."""
 
     def plan(self, **more: str) -> Plan:
-        return resolve(
+        """Reads the headers of the model's files, where it lies on this machine. Whether it fits other machines is not looked at."""
+        plan = resolve(
             self.recipe,
             self.machine,
             overrides={**self.overrides, **more},
@@ -61,6 +63,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             driver_python=self.driver_python,
             nodes=self.nodes,
         )
+        return plan if plan.nodes else msgspec.structs.replace(plan, fit=fits.of_plan(plan, self.recipe, self.machine))
 
 
 class Now(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,8 @@ CAN_SSH = bool(SSHD and shutil.which("ssh"))
 
 @contextmanager
 def far_host(folder: Path) -> Iterator[dict[str, str]]:
-    """In which `ssh far` reaches an sshd of our own, as a user's config would."""
+    """In which `ssh far` reaches an sshd of our own, as a user's config would. What runs there has `folder` in its environment, and so has
+    each `ssh`."""
     port = free_port()
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
@@ -27,7 +28,7 @@ def far_host(folder: Path) -> Iterator[dict[str, str]]:
     server.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-        f"PermitRootLogin prohibit-password\nSetEnv PYTHONPATH={Path.cwd()}\n"
+        f"PermitRootLogin prohibit-password\nSetEnv PYTHONPATH={Path.cwd()} FAR_HOST={folder}\n"
     )
     client = folder / "ssh_config"
     client.write_text(

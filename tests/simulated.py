@@ -163,5 +163,5 @@ def _write_model(home: Path) -> None:
         file.write(struct.pack("<Q", len(head)) + head.encode())
         file.truncate(file.tell() + MODEL_BYTES)
     (snapshot / "config.json").write_text(
-        '{"num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 64, "dtype": "bfloat16"}'
+        '{"num_hidden_layers": 36, "kv_lora_rank": 256, "qk_rope_head_dim": 64, "dtype": "bfloat16"}'
     )

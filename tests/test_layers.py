@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "harness"
 
 BASE = {"units", "errors", "clock", "comm", "far", "http", "secret", "__init__"}
 STAGES = {"recipe", "launch", "hosts", "engines", "load", "sense", "probe", "weights", "measure", "store", "report"}
-CONDUCTOR = {"bench", "calibrate", "doctor", "instruments", "measuring", "order", "session", "verify"}
+CONDUCTOR = {"bench", "calibrate", "doctor", "fits", "instruments", "measuring", "order", "session", "verify"}
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},
     "launch": {"hosts", "engines"},

@@ -47,7 +47,7 @@ def doctor(
     """Look whether this machine is fit to be measured, or those of --hosts for a recipe: changes nothing, takes seconds."""
     import msgspec
 
-    from harness.doctor import Patient, examine
+    from harness.doctor import Patient, examine, require_answer
     from harness.doctor import machines as of_machines
     from harness.errors import MachineError, UsageError
     from harness.hosts.local import LocalHost
@@ -56,6 +56,7 @@ def doctor(
     from harness.schema.doctor import FAIL
 
     chosen = settings.recipe(recipe) if recipe else None
+    require_answer()
     host = LocalHost(settings.system_root())
     found = probe(host, engines_home=settings.engines_home(), env=dict(os.environ))
     nodes = machines.nodes(hosts, cluster)
@@ -83,8 +84,10 @@ def watch(
 ) -> None:
     """Show this machine's sensors as they are read; a line of JSON each second where there is no terminal."""
     from harness.cli.progress import interruptible
+    from harness.doctor import require_answer
     from harness.sense.sampler import Sampler
 
+    require_answer()
     sources = _sources(plug, plug_token_env)
     draw = _draw if sys.stdout.isatty() else _print
     try:
@@ -106,7 +109,8 @@ def _draw(sampler: Sampler, seconds: float | None) -> None:
 
     from harness.report import watch_text
 
-    with Live(auto_refresh=False, vertical_overflow="visible") as live:
+    # Not all where the terminal is too short: what has scrolled away cannot be drawn over. At the end rich shows all.
+    with Live(auto_refresh=False, vertical_overflow="ellipsis") as live:
         for glance in _glances(sampler, seconds, FRAME_S):
             live.update(watch_text.table(glance), refresh=True)
 

@@ -51,9 +51,11 @@ def recipe(name: str) -> Recipe:
 
 
 def machine() -> Machine:
+    from harness.doctor import require_answer
     from harness.hosts.local import LocalHost
     from harness.probe import probe
 
+    require_answer()
     return probe(LocalHost(system_root()), engines_home=engines_home(), env=dict(os.environ))
 
 

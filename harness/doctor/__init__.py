@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 
 from harness.doctor import around, containers, needs, senses, software
 from harness.doctor.patient import Patient
+from harness.doctor.software import require_answer
 from harness.schema.doctor import Check
 from harness.sense.base import Source
 
-__all__ = ["Patient", "examine"]
+__all__ = ["Patient", "examine", "require_answer"]
 
 
 def examine(patient: Patient, sources: Sequence[Source]) -> Iterator[Check]:

@@ -21,8 +21,7 @@ def look(patient: Patient) -> Iterator[Check]:
     if warning is None:
         yield Check("earlyoom", PASS, "none runs that would rather kill the harness than other programs")
     else:
-        text, _, advice = warning.rpartition(": ")
-        yield Check("earlyoom", WARN, text, advice)
+        yield Check("earlyoom", WARN, *warning)
 
 
 def _network(patient: Patient) -> Check:

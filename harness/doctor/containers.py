@@ -55,10 +55,10 @@ def _docker(patient: Patient) -> tuple[_Info | None, Check]:
     if "permission denied" in said:
         advice = "sudo usermod -aG docker $USER, then log in again (members of that group are as mighty as root)"
         return None, Check("docker", status, "it is installed, and does not let this user in", advice)
-    why = asked.err.strip().partition("\n")[0] if asked.code is None else "no server answers"
-    return None, Check(
-        "docker", status, f"it is installed: {why}", "" if status == SKIP else "start it: sudo systemctl start docker"
-    )
+    why, advice = "no server answers", "start it: sudo systemctl start docker"
+    if asked.code is None:
+        why, advice = asked.err.strip().partition("\n")[0], "look what holds it up: systemctl status docker"
+    return None, Check("docker", status, f"it is installed: {why}", "" if status == SKIP else advice)
 
 
 def _runtime(patient: Patient, info: _Info) -> Check:

@@ -6,22 +6,29 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness import fits
 from harness.doctor.patient import Patient
+from harness.engines import ENGINES
 from harness.errors import RecipeError
 from harness.launch import preflight
 from harness.launch.watchdog import default_floor
-from harness.recipe import lint
+from harness.recipe import lint, render
+from harness.recipe.resolve import RUNTIMES
 from harness.schema.doctor import FAIL, PASS, SKIP, WARN, Check
+from harness.schema.memory import FITS, UNKNOWN, Fit
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
 from harness.schema.weights import Weights
 from harness.sense import memory
-from harness.weights import files, metadata
+from harness.weights import model
 
 GIB = 2**30
 DF_LIMIT_S = 1.0
 RESULTS_BYTES, RESULTS_LEAST_BYTES = 2 * GIB, 100 * 2**20
 """A long run stores some hundred MB of records and samples."""
+PATHS = ("/", ".", "~")
+"""A model whose name begins so is a folder or a file."""
+END = "end other programs; memory that a stopped one held may take a minute to come back"
 LOADS_NOTHING = "paced"
 """Our own server of known speed has no model."""
 
@@ -32,24 +39,43 @@ def look(patient: Patient) -> Iterator[Check]:
         text = "none was named: its engine, image, model, port and flags are not looked at"
         yield Check("recipe", SKIP, text, "name one: harness doctor RECIPE (`harness recipes list` shows them)")
         yield _disk(patient, "disk", patient.results, RESULTS_BYTES, RESULTS_LEAST_BYTES, "for results")
-        yield _memory(patient, None, "")
+        yield _memory(patient, None)
         return
     yield from _flags(patient, recipe)
     if patient.plan is not None:
         yield from _engine(patient, patient.plan)
-    place = _place(patient, recipe)
-    local = place if isinstance(place, Path) else None
-    weights, reason = files.look(local) if local else metadata.from_metadata(recipe.metadata, model=recipe.model)
+    machine = patient.machine
+    place = model.place(recipe.model, recipe.model_revision, machine)
+    weights, reason = model.weigh(recipe.model, recipe.model_revision, machine, said=recipe.metadata)
     loads = patient.plan is None or patient.plan.engine != LOADS_NOTHING
     if loads:
-        yield _model(recipe, place, reason if local and weights is None else "")
+        yield _model(recipe, place, reason if isinstance(place, Path) else "")
     yield _disk(patient, "disk", patient.results, RESULTS_BYTES, RESULTS_LEAST_BYTES, "for results")
-    if loads and local is None and (size := _download_bytes(recipe, weights)):
-        cache = Path(patient.machine.hf_home)
+    if loads and not isinstance(place, Path) and _of_the_hub(recipe.model) and (size := _download_bytes(recipe, weights)):
+        cache = Path(machine.hf_home)
         yield _disk(patient, "disk for the model", cache, size, size, f"for the {size / GIB:.0f} GiB of {recipe.model}")
-    yield _memory(patient, weights if loads else None, reason)
+    fit = _fit(patient, recipe)
+    yield _memory(patient, fit)
+    if fit is not None and fit.weights_bytes is not None:
+        status = {FITS: PASS, UNKNOWN: SKIP}.get(fit.verdict, FAIL if fit.certain else WARN)
+        yield Check("memory fit", status, f"{fit.verdict}: {fit.text}", f"use {fit.setting}" if fit.setting else "")
     if patient.plan is not None:
         yield _port(patient, patient.plan)
+
+
+def _fit(patient: Patient, recipe: Recipe) -> Fit | None:
+    """Also of a recipe that has no plan here, as one for several machines."""
+    if patient.plan is not None:
+        return fits.of_plan(patient.plan, recipe, patient.machine)
+    engine = ENGINES.get(RUNTIMES.get(recipe.runtime, ""))
+    try:
+        words = render.shell_words(render.filled(recipe, render.namespace(recipe))[0])
+    except RecipeError:
+        return None
+    if engine is None or words is None:
+        return None
+    gpu = engine.needs_gpu(words, recipe.env)
+    return fits.of_command(recipe, engine.NAME, words, recipe.env, patient.machine, gpu=gpu)
 
 
 def _flags(patient: Patient, recipe: Recipe) -> Iterator[Check]:
@@ -77,24 +103,9 @@ def _engine(patient: Patient, plan: Plan) -> Iterator[Check]:
             yield Check("engine", PASS, f"{engine} is in {patient.machine.engines[engine] or 'the PATH'}")
 
 
-def _place(patient: Patient, recipe: Recipe) -> Path | str:
-    """Where the model is: a folder or file; or why there is none."""
-    known = patient.machine.models.get(recipe.model)
-    if known is not None:
-        return Path(known)
-    if recipe.model.startswith(("/", ".", "~")):
-        path = Path(recipe.model).expanduser()
-        return path if patient.host.glob(glob.escape(str(path))) else f"{path} does not exist"
-    folder = f"{patient.machine.hf_home}/hub/models--{recipe.model.replace('/', '--')}"
-    wanted = recipe.model_revision
-    named = patient.text(f"{folder}/refs/{wanted or 'main'}")
-    for commit in filter(None, (named, wanted)):
-        if patient.host.glob(glob.escape(f"{folder}/snapshots/{commit}")):
-            return Path(f"{folder}/snapshots/{commit}")
-    others = patient.host.glob(f"{glob.escape(folder)}/snapshots/*")
-    if not others:
-        return "it is not on this machine"
-    return f"only other revisions are here: {', '.join(Path(other).name[:12] for other in others)}"
+def _of_the_hub(model: str) -> bool:
+    """Whether an engine downloads what is not there."""
+    return "/" in model and not model.startswith(PATHS)
 
 
 def _model(recipe: Recipe, place: Path | str, incomplete: str) -> Check:
@@ -104,7 +115,7 @@ def _model(recipe: Recipe, place: Path | str, incomplete: str) -> Check:
                 "model", WARN, f"{recipe.model}: {incomplete}", f"look into {place}: a download may have been cut short"
             )
         return Check("model", PASS, f"{recipe.model} is in {place}")
-    if "/" not in recipe.model or recipe.model.startswith(("/", ".", "~")):
+    if not _of_the_hub(recipe.model):
         return Check(
             "model", FAIL, f"{recipe.model}: {place}", "`make engines` brings the small models; see the recipe for others"
         )
@@ -136,8 +147,8 @@ def _disk(patient: Patient, name: str, folder: Path, wanted: int, least: int, wh
     return Check(name, FAIL if free < least else WARN, text, "make room there, or choose another folder (--results, HF_HOME)")
 
 
-def _memory(patient: Patient, weights: Weights | None, reason: str) -> Check:
-    """Weights lie in the memory that programs share, or in the GPU's own where it has such."""
+def _memory(patient: Patient, fit: Fit | None) -> Check:
+    """What is available now. Weights lie in the memory that programs share, or in the GPU's own where it has such."""
     machine = patient.machine
     floor = default_floor(machine) or 0
     free = memory.free_bytes(patient.system_root)
@@ -149,21 +160,24 @@ def _memory(patient: Patient, weights: Weights | None, reason: str) -> Check:
         return Check(
             "memory", FAIL, text, "end other programs: a server would be stopped at once, before it freezes the machine"
         )
-    if weights is None:
-        return Check("memory", PASS, f"{text}{f'; what the weights need is not known: {reason}' if reason else ''}")
-    need = weights.memory_bytes
+    if fit is None or fit.weights_bytes is None:
+        return Check("memory", PASS, f"{text}{f'; {fit.text}' if fit else ''}")
+    need = fit.weights_bytes + (fit.draft_bytes or 0)
+    if fit.room is None:
+        return Check("memory", SKIP, f"the weights need {need / GIB:.1f} GiB of a GPU that is not there")
     text = f"{text}, the weights need {need / GIB:.1f}"
-    if patient.lacking("gpu") == FAIL and not machine.gpus:
-        return Check("memory", PASS, f"{text} of a GPU that is not there")
-    own = [gpu.memory_bytes for gpu in machine.gpus if gpu.memory_bytes]
-    if own and patient.lacking("gpu") == FAIL:
-        text = f"the GPUs have {sum(own) / GIB:.1f} GiB, the weights need {need / GIB:.1f}"
-        return Check("memory", PASS, text) if need < sum(own) else Check("memory", FAIL, text, "take a smaller model")
-    if need < free - floor:
-        return Check("memory", PASS, text)
+    if fit.room.total_bytes != machine.memory_bytes:
+        text = f"the GPUs have {fit.room.total_bytes / GIB:.1f} GiB, the weights need {need / GIB:.1f}"
+        return (
+            Check("memory", PASS, text) if need < fit.room.total_bytes else Check("memory", FAIL, text, "take a smaller model")
+        )
     if need >= machine.memory_bytes - floor:
         return Check("memory", FAIL, text, "take a smaller model, or one with fewer bits")
-    return Check("memory", FAIL, text, "end other programs; memory that a stopped one held may take a minute to come back")
+    if need >= free - floor:
+        return Check("memory", FAIL, text, END)
+    if (fit.reserved_bytes or 0) > free:
+        return Check("memory", FAIL, f"{text}, and its engine wants {(fit.reserved_bytes or 0) / GIB:.1f} at once", END)
+    return Check("memory", PASS, text)
 
 
 def _port(patient: Patient, plan: Plan) -> Check:

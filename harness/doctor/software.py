@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from harness.doctor.patient import Patient
+from harness.errors import MachineError
 from harness.schema.doctor import FAIL, PASS, SKIP, WARN, Check
+from harness.sense import nvml
 
+DRIVER_LIMIT_S = 10.0
+"""A driver that nobody uses may have to bring its GPUs up first, which takes seconds."""
 UPDATE = "update by the DGX Dashboard, which brings driver, kernel and firmware that belong together"
 OPEN = "install the -open flavour: `ubuntu-drivers list` shows it, or " + UPDATE
 
@@ -41,6 +46,24 @@ FIRMWARE = (
         "(tonyd2wild/DeepSeek-V4.1-Flash-vLLM-DGX-Spark#1, 2026-09)",
     ),
 )
+
+
+def require_answer(limit_s: float = DRIVER_LIMIT_S) -> None:
+    """Asks NVIDIA's driver, where there is one, all that a run asks it. Raises `MachineError` where it hangs: it would hold up everything
+    else, for ever."""
+
+    def ask() -> None:
+        for source in nvml.sources():
+            source.close()
+
+    asking = threading.Thread(target=ask, name="driver", daemon=True)
+    asking.start()
+    asking.join(limit_s)
+    if asking.is_alive():
+        raise MachineError(
+            f"NVIDIA's driver has not answered for {limit_s:g} s, and so nothing else was looked at",
+            "`sudo dmesg | grep -i nvrm` may say why; a driver that hangs takes a restart of the machine",
+        )
 
 
 def look(patient: Patient) -> Iterator[Check]:

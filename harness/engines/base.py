@@ -10,6 +10,8 @@ from typing import Protocol
 
 import msgspec
 
+from harness.schema.memory import Claim
+
 COUNTERS = (
     "prompt_tokens",  # prefilled, cached ones not included where the engine tells them apart
     "generation_tokens",
@@ -71,6 +73,9 @@ class Engine(Protocol):
 
     def context_limit(self, argv: Sequence[str]) -> int | None:
         """The context the command line asks for."""
+
+    def memory(self, argv: Sequence[str], env: Mapping[str, str]) -> Claim | None:
+        """What the command line says of the memory it will take; None: nothing that could be held against the machine."""
 
     def needs_gpu(self, argv: Sequence[str], env: Mapping[str, str]) -> bool:
         """Whether this command can only run on a GPU."""

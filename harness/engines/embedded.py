@@ -19,6 +19,7 @@ from harness.engines import llamacpp
 from harness.engines.base import Diagnosis, ServerFacts
 from harness.engines.diagnosis import diagnose_with
 from harness.engines.known import Known
+from harness.schema.memory import Claim
 
 if TYPE_CHECKING:
     import xllamacpp
@@ -55,6 +56,10 @@ def facts(get: Callable[[str], object | None]) -> ServerFacts:
 
 def context_limit(argv: Sequence[str]) -> int | None:
     return llamacpp.context_limit(argv)
+
+
+def memory(argv: Sequence[str], env: Mapping[str, str]) -> Claim:
+    return llamacpp.memory(argv, env)
 
 
 def needs_gpu(argv: Sequence[str], env: Mapping[str, str]) -> bool:

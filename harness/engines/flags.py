@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -36,6 +37,16 @@ def _dashed(flag: str) -> str:
     return flag.replace("_", "-") if flag.startswith("--") else flag
 
 
+def has(argv: Sequence[str], *names: str) -> bool:
+    """Whether one of `names` stands there, with a value or without."""
+    return any(_dashed(word.partition("=")[0]) in names for word in words(argv))
+
+
+def share(text: str | None) -> float | None:
+    """A number above 0 and up to 1, or None for anything else."""
+    return float(text) if text and re.fullmatch(r"0?\.[0-9]+|[01](\.0*)?", text) and float(text) > 0 else None
+
+
 def whole(text: str | None) -> int | None:
     """A positive whole number, or None for anything else (`auto`, `-1`)."""
-    return int(text) if text and text.isascii() and text.isdigit() and int(text) > 0 else None
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0 else None

@@ -10,6 +10,7 @@ from harness.engines.diagnosis import diagnose_with
 from harness.engines.known import Known
 from harness.engines.openai_api import count_from
 from harness.engines.settings import flatten
+from harness.schema.memory import Claim
 
 NAME = "llamacpp"
 HEALTH = "/health"
@@ -87,6 +88,17 @@ def context_limit(argv: Sequence[str]) -> int | None:
     if size is None or slots is None or {"--kv-unified", "-kvu"} & set(flags.words(argv)):
         return size
     return size // slots
+
+
+def memory(argv: Sequence[str], env: Mapping[str, str]) -> Claim:
+    """All slots have their context from the start. The file is mapped, so more than the memory holds still runs, from the disk."""
+    return Claim(
+        cache_tokens=flags.whole(flags.value(argv, "--ctx-size", "-c")),
+        slots=flags.whole(flags.value(argv, "--parallel", "-np")) or 1,
+        draft=flags.value(argv, "--model-draft", "-md"),
+        resident=False,
+        tokens_flag="--ctx-size",
+    )
 
 
 def needs_gpu(argv: Sequence[str], env: Mapping[str, str]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from harness.engines.base import Diagnosis, ServerFacts
 from harness.engines.diagnosis import diagnose_with
 from harness.errors import EngineError
+from harness.schema.memory import Claim
 
 NAME = "openai"
 HEALTH = "/v1/models"
@@ -36,6 +37,10 @@ def facts(get: Callable[[str], object | None]) -> ServerFacts:
 
 
 def context_limit(argv: Sequence[str]) -> int | None:
+    return None
+
+
+def memory(argv: Sequence[str], env: Mapping[str, str]) -> Claim | None:
     return None
 
 

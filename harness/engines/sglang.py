@@ -10,6 +10,7 @@ from harness.engines.diagnosis import diagnose_with
 from harness.engines.known import FREE_MEMORY, NO_GPU, Known
 from harness.engines.openai_api import count_from
 from harness.engines.settings import flatten
+from harness.schema.memory import Claim
 
 NAME = "sglang"
 HEALTH = "/health"
@@ -27,6 +28,9 @@ COUNTERS = {
 """Not used: `spec_accept_rate` and `cache_hit_rate` are gauges of the last log interval, whatever ran in it. So is `spec_accept_length`,
 but SGLang has counted verify steps only since sgl-project/sglang#25689 (May 2026), and older images have nothing better."""
 ACCEPT_LENGTH = "sglang:spec_accept_length"
+
+QUANTISE = ("fp8", "w8a8", "mxfp8", "bitsandbytes")
+"""Beginnings of what `--quantization` makes of unquantised weights; others say how they are stored."""
 
 KNOWN = (
     Known(
@@ -108,6 +112,25 @@ def facts(get: Callable[[str], object | None]) -> ServerFacts:
 
 def context_limit(argv: Sequence[str]) -> int | None:
     return flags.whole(flags.value(argv, "--context-length"))
+
+
+def memory(argv: Sequence[str], env: Mapping[str, str]) -> Claim:
+    """The share is of what is free before the weights are loaded, for weights and cache; other memory comes on top
+    (`_profile_available_bytes` in model_runner_kv_cache_mixin.py)."""
+    most = flags.whole(flags.value(argv, "--max-total-tokens"))
+    return Claim(
+        tensor=flags.whole(flags.value(argv, "--tp-size", "--tp", "--tensor-parallel-size")) or 1,
+        pipeline=flags.whole(flags.value(argv, "--pp-size", "--pipeline-parallel-size")) or 1,
+        fraction=flags.share(flags.value(argv, "--mem-fraction-static")),
+        cache_tokens=most,
+        context=context_limit(argv),
+        draft=flags.value(argv, "--speculative-draft-model-path", "--speculative-draft-model"),
+        quantises=flags.has(argv, "--torchao-config") or (flags.value(argv, "--quantization") or "").startswith(QUANTISE),
+        resident=not flags.has(argv, "--cpu-offload-gb"),
+        fraction_flag="--mem-fraction-static",
+        tokens_flag="--max-total-tokens" if most else "--context-length",
+        tensor_flag="--tp-size",
+    )
 
 
 def needs_gpu(argv: Sequence[str], env: Mapping[str, str]) -> bool:

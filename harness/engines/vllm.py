@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from harness.engines import flags, prometheus
 from harness.engines.base import Diagnosis, ServerFacts
 from harness.engines.diagnosis import diagnose_with
 from harness.engines.known import Known
 from harness.engines.openai_api import count_from
 from harness.engines.settings import flatten
+from harness.schema.memory import Claim
 
 NAME = "vllm"
 HEALTH = "/health"
@@ -28,6 +31,9 @@ COUNTERS = {
     "ttft_sum_s": "vllm:time_to_first_token_seconds_sum",
     "ttft_count": "vllm:time_to_first_token_seconds_count",
 }
+
+QUANTISE = ("fp8", "int8", "mxfp8", "experts_int8", "bitsandbytes", "torchao")
+"""Beginnings of what `--quantization` makes of unquantised weights; others say how they are stored."""
 
 KNOWN = (
     Known(
@@ -105,11 +111,43 @@ def context_limit(argv: Sequence[str]) -> int | None:
 
 def human_int(text: str | None) -> int | None:
     """vLLM's own suffixes: `32k` is 32,000, `32K` is 32,768, and fractions of the decimal ones (`25.6k`)."""
-    number = re.fullmatch(r"(\d+(?:\.\d+)?)([kmKM]?)", text or "")
+    number = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)([kmgtKMGT]?)", text or "")
     if not number:
         return None
-    scale = {"": 1, "k": 10**3, "m": 10**6, "K": 2**10, "M": 2**20}[number[2]]
+    scale = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}[number[2]]
     return round(float(number[1]) * scale) or None
+
+
+def memory(argv: Sequence[str], env: Mapping[str, str]) -> Claim:
+    """The share is of all memory, for activations and CUDA graphs too; `--kv-cache-memory-bytes` goes before it (vllm/config/cache.py). A
+    CPU takes the cache's GiB from its own variable."""
+    cache = human_int(flags.value(argv, "--kv-cache-memory-bytes"))
+    on_cpu = flags.whole(env.get("VLLM_CPU_KVCACHE_SPACE"))
+    return Claim(
+        tensor=flags.whole(flags.value(argv, "--tensor-parallel-size", "-tp")) or 1,
+        pipeline=flags.whole(flags.value(argv, "--pipeline-parallel-size", "-pp")) or 1,
+        fraction=None if cache or on_cpu else flags.share(flags.value(argv, "--gpu-memory-utilization")),
+        reserves=True,
+        cache_bytes=cache or (on_cpu * 2**30 if on_cpu else None),
+        context=context_limit(argv),
+        draft=_draft(argv),
+        quantises=(flags.value(argv, "--quantization", "-q") or "").startswith(QUANTISE),
+        resident=not flags.has(argv, "--cpu-offload-gb"),
+        fraction_flag="--gpu-memory-utilization",
+        cache_flag="VLLM_CPU_KVCACHE_SPACE" if on_cpu else "--kv-cache-memory-bytes",
+        tokens_flag="--max-model-len",
+        tensor_flag="--tensor-parallel-size",
+    )
+
+
+def _draft(argv: Sequence[str]) -> str | None:
+    """n-grams and MTP have no model of their own."""
+    try:
+        said = msgspec.json.decode(flags.value(argv, "--speculative-config", "-sc") or "{}")
+    except msgspec.DecodeError:
+        return None
+    model = said.get("model") if isinstance(said, dict) else None
+    return model if isinstance(model, str) else flags.value(argv, "--speculative-config.model")
 
 
 def needs_gpu(argv: Sequence[str], env: Mapping[str, str]) -> bool:

@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -68,13 +69,18 @@ def stat(pid: int) -> Stat | None:
 
 def run(argv: list[str], timeout_s: float) -> tuple[int | None, str, str]:
     """(code, output, errors); no code where it could not start or was stopped at its limit."""
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired:
-        return None, "", f"{argv[0]} did not end within {timeout_s:g} s"
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     except OSError as error:
         return None, "", f"{argv[0]}: {error.strerror}"
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    try:
+        out, err = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        with suppress(PermissionError):  # sudo is root's
+            child.kill()
+        return None, "", f"{argv[0]} did not end within {timeout_s:g} s"  # and is not waited for: it may never end
+    return child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
 def read(path: str, limit: int) -> bytes | None:

@@ -43,15 +43,15 @@ def make_likely_victim(host: Host, processes: Sequence[Process]) -> list[Process
     return [process for process in processes if str(process.pid) in refused and host.alive(process)]
 
 
-def earlyoom_warning(host: Host) -> str | None:
-    """What to say of an earlyoom on this machine that would rather end the harness, or any Python program, than others."""
+def earlyoom_warning(host: Host) -> tuple[str, str] | None:
+    """What to say of an earlyoom on this machine that would rather end the harness, or any Python program, than others; and what to do."""
     for path in host.glob("/proc/[0-9]*/cmdline"):
         command = (host.read(path) or b"").decode("utf-8", "replace").removesuffix("\0").split("\0")
-        names = preferred(command)
-        if names:
+        if names := preferred(command):
             return (
                 f"earlyoom (pid {PurePosixPath(path).parent.name}) rather kills {', '.join(names)} than other programs when memory is "
-                f"short (--prefer {_option(command, '--prefer')}): take these names out of EARLYOOM_ARGS in /etc/default/earlyoom"
+                f"short (--prefer {_option(command, '--prefer')})",
+                "take these names out of EARLYOOM_ARGS in /etc/default/earlyoom",
             )
     return None
 

@@ -57,10 +57,10 @@ class Server:
     def check(self) -> None:
         """Raises `EngineError` when the server's process has ended: its exit code, the first error of its log and what it
         means; `MemoryGuard` when it was we who ended it."""
-        if self._watch:
-            self._watch.check()
         self._family.look()
         code = self._host.exit_code(self._process)
+        if self._watch:
+            self._watch.check()  # after the look at the code: it knows of a server that it kills before that one ends
         if code is not None:
             raise died(self._engine, code, self.log_path)
 
@@ -111,9 +111,10 @@ def serve(
             _make_mounts(launch, host)
             env = for_child(environment, launch.env, launch.argv[0], run)
             process = family.root = host.spawn(launch.argv, env=env, cwd=launch.cwd, log=str(log_path))
-            oom.make_likely_victim(host, [process])
+            oom.make_likely_victim(host, family.living())  # a shell may have children already
             server = Server(engine, url, host, family, process, log_path, watch, launch.executor == "docker")
             server.start_s |= ready.wait(url, engine, served_model, log_path, launch.ready_timeout_s, server.check, on_step)
+            oom.make_likely_victim(host, family.living())  # and those that were born meanwhile
             yield server
     except BaseException as error:
         for problem in _stop(launch, host, family, address, port):

@@ -11,7 +11,7 @@ event keeps its kind (`role`, `other`) and has the step in `tokens`: no token of
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -44,29 +44,33 @@ class _Choice(msgspec.Struct, gc=False):
     token_ids: list[int] | None = None
 
 
+Count = Annotated[int, msgspec.Meta(ge=-(2**40), le=2**40)]
+"""More tokens than any server gives: a larger number is as broken as none, and would not fit what it is stored in."""
+
+
 class _PromptDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
+    cached_tokens: Count | None = None
 
 
 class _CompletionDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class _Timings(msgspec.Struct, gc=False):
-    prompt_n: int = 0
+    prompt_n: Count = 0
     prompt_ms: float = 0.0
-    predicted_n: int = 0
+    predicted_n: Count = 0
     predicted_ms: float = 0.0
-    draft_n: int | None = None
-    draft_n_accepted: int | None = None
+    draft_n: Count | None = None
+    draft_n_accepted: Count | None = None
 
 
 _NOTHING = msgspec.Raw()

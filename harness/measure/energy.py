@@ -6,8 +6,7 @@ is not known. Not covered: what a source really measures. Samples must reach bey
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import combinations, product
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -20,6 +19,7 @@ from harness.measure.power_series import (
     LEAST_READINGS,
     NOT_MEASURED,
     POWER,
+    Channel,
     Readings,
     Spans,
     counted_j,
@@ -42,18 +42,20 @@ AGREEMENT = 0.05
 """How far a counter may be off the integral of the same source. Beyond it the integral counts, since nothing tells what such a counter
 covers: on GH200 NVML's is of the whole module (ml-energy/zeus#172)."""
 AGREEMENT_S = 20.0
-"""Windows shorter than this together are too short to compare the two."""
+"""Where windows are shorter than this together, what their edges may be off by is allowed on top."""
 COARSE_ALONE, COARSE_BESIDE_POWER = 0.05, 0.01
 """Share of the energy that a counter's steps at the edges may make up: without, and with a sound integral to use instead."""
 UPDATES_PER_WINDOW = 10
 """Of the sensor, on average, in a window of prefill or of decode."""
 COARSE_COUNTER, WINDOW_SHORT, NO_WINDOW, DISAGREEMENT = "coarse_counter", "window_short", "no_window", "disagreement"
+ZERO_POWER = "zero_power"
 REASONS = {
     NOT_MEASURED: "not read",
     GAP: "a gap between readings in or around the window",
     FEW_SAMPLES: f"fewer than {LEAST_READINGS} readings in the window",
     COUNTER_FELL: "the counter fell",
     COARSE_COUNTER: "the counter's steps are too large for the window",
+    ZERO_POWER: "it read 0 W throughout, which nothing that is on draws",
     WINDOW_SHORT: f"the windows are shorter than {UPDATES_PER_WINDOW} updates of the sensor, or it never changes",
 }
 JOULES_PER_WH = 3600
@@ -73,7 +75,7 @@ class ScopeEnergy(msgspec.Struct, frozen=True, kw_only=True):
     boundary_error: float | None = None
     """The share by which edges may be off: twice the update period for each window. Above 0.01 for most windows under 20 s."""
     disagreement: float | None = None
-    """Counter / integral - 1 of the same source, where both are sound and 20 s long."""
+    """Counter / integral - 1 of the same source, where both are sound."""
     passed_over: str | None = None
     """Why the counter that there is was not used: a code, or `disagreement`."""
     code: str | None = None
@@ -88,35 +90,28 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     decode: ScopeEnergy
 
 
-def energy(samples: Sequence[Sample], windows: Sequence[Window]) -> dict[str, ScopeEnergy]:
-    """Of each scope in `POWER_SCOPES`, over windows that do not overlap."""
-    return _energies(series(samples), _hosts(samples), spans(windows), 0)
+def energy(samples: Sequence[Sample], windows: Sequence[Window], expected: Collection[Channel] = ()) -> dict[str, ScopeEnergy]:
+    """Of each scope in `POWER_SCOPES`, over windows that do not overlap. `expected`: channels that were read before; without one that
+    is lost a total is not known."""
+    return _energies(series(samples, expected), _hosts(samples, expected), spans(windows), 0)
 
 
-def idle_w(samples: Sequence[Sample], window: Window) -> dict[str, float]:
+def idle_w(samples: Sequence[Sample], window: Window, expected: Collection[Channel] = ()) -> dict[str, float]:
     """Mean watts of the scopes that are known in a window without load."""
-    return {scope: found.mean_w for scope, found in energy(samples, [window]).items() if found.mean_w is not None}
+    drawn = energy(samples, [window], expected)
+    return {scope: found.mean_w for scope, found in drawn.items() if found.mean_w is not None}
 
 
-def split(samples: Sequence[Sample], prefill: Sequence[Window], decode: Sequence[Window]) -> dict[str, Split]:
+def split(
+    samples: Sequence[Sample], prefill: Sequence[Window], decode: Sequence[Window], expected: Collection[Channel] = ()
+) -> dict[str, Split]:
     """Prefill and decode apart, at concurrency 1: [t_send, first token] and [first token, last token] of each request.
 
-    Each is judged by itself: where prefill is too short for the sensor, decode may still be known.
+    Each is judged by itself: where prefill is too short for the sensor, decode may still be known. `expected` as in `energy`.
     """
-    found, hosts = series(samples), _hosts(samples)
+    found, hosts = series(samples, expected), _hosts(samples, expected)
     before, after = (_energies(found, hosts, spans(windows), UPDATES_PER_WINDOW) for windows in (prefill, decode))
     return {scope: Split(prefill=before[scope], decode=after[scope]) for scope in POWER_SCOPES}
-
-
-def differences(samples: Sequence[Sample], windows: Sequence[Window]) -> dict[tuple[str, str, str], float]:
-    """second / first - 1 by (scope, first source, second source), for every two sources on one host that know a scope."""
-    found, hosts, within = series(samples), _hosts(samples), spans(windows)
-    off: dict[tuple[str, str, str], float] = {}
-    for scope, host in product(POWER_SCOPES if within.count else (), hosts):
-        tried = ((source, _source(found, source, scope, within, 0).joules) for source in _ranked(found, scope, host))
-        known = [(source, joules) for source, joules in tried if joules]
-        off |= {(scope, first, second): other / one - 1 for (first, one), (second, other) in combinations(known, 2)}
-    return off
 
 
 def net_j(found: ScopeEnergy, idle_w: float | None) -> float | None:
@@ -181,10 +176,11 @@ def _source(found: _Series, source: str, scope: str, within: Spans, least_update
     counted = _by(COUNTER, source, counter, within, least_updates, coarse)
     if counted.joules is None and power:
         return msgspec.structs.replace(integral, passed_over=counted.code if counter else None)
-    if counted.joules is None or not integral.joules or within.total_s < AGREEMENT_S:
+    if counted.joules is None or not integral.joules:
         return counted
     off = counted.joules / integral.joules - 1
-    if abs(off) > AGREEMENT:
+    edges = (counted.boundary_error or 0.0) + (integral.boundary_error or 0.0) if within.total_s < AGREEMENT_S else 0.0
+    if abs(off) > AGREEMENT + edges:
         return msgspec.structs.replace(integral, disagreement=off, passed_over=DISAGREEMENT)
     return msgspec.structs.replace(counted, disagreement=off)
 
@@ -205,6 +201,8 @@ def _by(
         if code is None:
             of_part = counted_j(readings, within) if method == COUNTER else integral_j(readings, within)
             joules += of_part
+            if method == INTEGRAL and of_part <= 0:
+                code = ZERO_POWER
             if method == COUNTER and (of_part <= 0 or step_j(readings, within) * within.count > coarse * of_part):
                 code = COARSE_COUNTER
         if code is not None:
@@ -236,6 +234,7 @@ def _ranked(found: _Series, scope: str, host: str) -> list[str]:
     return sorted({source for source, of, _ in found if of == scope and source.partition("@")[2] == host}, key=rank)
 
 
-def _hosts(samples: Sequence[Sample]) -> list[str]:
-    """Those with a sample of any kind; this machine is ``."""
-    return sorted({source.partition("@")[2] for source in {sample.source for sample in samples}})
+def _hosts(samples: Sequence[Sample], expected: Collection[Channel]) -> list[str]:
+    """Those with a sample of any kind, or with one before; this machine is ``."""
+    sources = {sample.source for sample in samples} | {source for source, _, _ in expected}
+    return sorted({source.partition("@")[2] for source in sources})

@@ -30,7 +30,8 @@ HOT_C = 90.0
 SLOWED_SHARE = 0.01
 """Of a trial's time, spent slowed down or stalled."""
 APPLICATION_CLOCKS, POWER_BRAKE = 0x2, 0x80
-THERMAL = 0x20 | 0x40
+THERMAL = {"sw": 0x20, "hw": 0x40}
+"""In the mask, by the name in that of its counter."""
 SWAPPED_BYTES = 64 * 2**20
 SLOWER = 1.25
 """A canary that takes this much longer; the slow state that nvidia-smi does not show takes 1.5 times as long."""
@@ -40,7 +41,7 @@ HISTORY = 3
 
 
 class Readings:
-    """The samples of one trial, by name. `samples` are in the order of time."""
+    """The samples of one trial on one machine, by name. `samples` are in the order of time."""
 
     def __init__(self, samples: Iterable[Sample], start_ns: int, end_ns: int) -> None:
         self._of: dict[str, list[Sample]] = {}
@@ -81,16 +82,47 @@ class Readings:
 
 
 def of_trial(trial: Trial, samples: Sequence[Sample], machine: Machine, foreign: Mapping[int, str]) -> list[Reason]:
-    """What the readings of one trial say against the machine. `foreign`: names of processes that are none of the server's, by number."""
-    readings = Readings(samples, trial.t_start_ns, trial.t_end_ns)
-    found = [*_of_memory(readings), *of_supply(readings)]
+    """What the readings of one trial say against the machine, and against each other host that was read. `foreign`: names of processes
+    on this machine that are none of the server's, by number."""
+    by_host: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_host.setdefault(sample.host, []).append(sample)
+    found = []
+    for host, own in by_host.items():
+        readings = Readings(own, trial.t_start_ns, trial.t_end_ns)
+        # Of another host neither its kind of GPU is known nor which processes are the server's.
+        known, others = (machine, foreign) if not host else (msgspec.structs.replace(machine, gpus=()), {})
+        for reason in _of_host(readings, known, others):
+            text = f"{host}: {reason.text}" if host else reason.text
+            found.append(msgspec.structs.replace(reason, text=text, trials=(trial.index,)))
+    return found
+
+
+def _of_host(readings: Readings, machine: Machine, foreign: Mapping[int, str]) -> Iterator[Reason]:
+    yield from _of_memory(readings)
+    yield from of_supply(readings)
     for gpu in readings.gpus():
-        found += [*of_clocks(readings, gpu, machine), *of_heat(readings, gpu), *_of_others(readings, gpu, foreign)]
-    return [msgspec.structs.replace(reason, trials=(trial.index,)) for reason in found]
+        yield from of_clocks(readings, gpu, machine)
+        yield from of_heat(readings, gpu)
+        yield from _of_others(readings, gpu, foreign)
+
+
+def best(canaries: Sequence[Canary]) -> Canary:
+    """Of one run, for later ones to be compared with: its quickest request and its fastest memory and GPU, since theirs are compared by
+    that."""
+    times = [canary.request_ms for canary in canaries if canary.request_ms is not None]
+    rates = [canary.memory_bytes_s for canary in canaries if canary.memory_bytes_s is not None]
+    flops = [canary.gpu_flop_s for canary in canaries if canary.gpu_flop_s is not None]
+    return Canary(
+        t_ns=canaries[0].t_ns,
+        request_ms=min(times, default=None),
+        memory_bytes_s=max(rates, default=None),
+        gpu_flop_s=max(flops, default=None),
+    )
 
 
 def of_canaries(canaries: Sequence[Canary], before: Sequence[Canary]) -> list[Reason]:
-    """Against each other and against `before`: the first canary of earlier runs of the same thing on this machine."""
+    """Against each other and against `before`: the `best` of earlier runs of the same thing on this machine."""
     found = []
     times = [canary.request_ms for canary in canaries if canary.request_ms is not None]
     if times and max(times) > SLOWER * min(times):
@@ -105,20 +137,32 @@ def of_canaries(canaries: Sequence[Canary], before: Sequence[Canary]) -> list[Re
     if rates and len(known) >= HISTORY and max(rates) < SLOWER_MEMORY * median(known):
         text = f"the CPU reads memory at {max(rates) / 1e9:.0f} GB/s; in {len(known)} runs before at {median(known) / 1e9:.0f}"
         found.append(Reason(code="slow_memory", text=text))
-    return found
+    return [*found, *_of_gpu_canaries(canaries, before)]
+
+
+def _of_gpu_canaries(canaries: Sequence[Canary], before: Sequence[Canary]) -> Iterator[Reason]:
+    flops = [canary.gpu_flop_s / 1e12 for canary in canaries if canary.gpu_flop_s is not None]
+    earlier = [canary.gpu_flop_s / 1e12 for canary in before if canary.gpu_flop_s is not None]
+    if flops and max(flops) > SLOWER * min(flops):
+        yield Reason(
+            code="slow_gpu", text=f"the GPU computed at {min(flops):.1f} to {max(flops):.1f} TFLOP/s in the course of the run"
+        )
+    elif flops and len(earlier) >= HISTORY and SLOWER * max(flops) < median(earlier):
+        text = f"the GPU computes at {max(flops):.1f} TFLOP/s; in {len(earlier)} runs before at {median(earlier):.1f}"
+        yield Reason(code="slow_gpu", text=text)
 
 
 def verdict(reasons: Iterable[Reason], unseen: Sequence[str], canaries: Sequence[Canary], compared_with: int) -> Health:
     """The same reason in several trials is one, with the evidence of the first."""
     merged: dict[str, Reason] = {}
+    trials: dict[str, set[int]] = {}
     for reason in reasons:
-        first = merged.get(reason.code, reason)
-        trials = tuple(sorted({*first.trials, *reason.trials}))
-        merged[reason.code] = msgspec.structs.replace(first, trials=trials)
+        merged.setdefault(reason.code, reason)
+        trials.setdefault(reason.code, set()).update(reason.trials)
     said = DEGRADED if merged else UNKNOWN if unseen else HEALTHY
     return Health(
         verdict=said,
-        reasons=tuple(merged.values()),
+        reasons=tuple(msgspec.structs.replace(first, trials=tuple(sorted(trials[code]))) for code, first in merged.items()),
         unseen=tuple(unseen),
         canaries=tuple(canaries),
         compared_with=compared_with,
@@ -126,17 +170,17 @@ def verdict(reasons: Iterable[Reason], unseen: Sequence[str], canaries: Sequence
 
 
 def unseen(machine: Machine, samples: Iterable[Sample]) -> tuple[str, ...]:
-    """What a machine with these GPUs shows when it is well, and these samples lack."""
-    if not machine.gpus:
-        return ()
-    read = {sample.name.partition(".")[2] for sample in samples if sample.name.startswith("gpu")}
+    """What a machine with these GPUs shows when it is well, and these samples lack of one of them."""
+    read = {sample.name for sample in samples if not sample.host}
     wanted = {
         "clock": "the GPU's clock",
         "utilization": "its utilization",
         "power": "its power",
         "temperature": "its temperature",
     }
-    return tuple(text for quantity, text in wanted.items() if quantity not in read)
+    return tuple(
+        text for quantity, text in wanted.items() if any(f"gpu{gpu.index}.{quantity}" not in read for gpu in machine.gpus)
+    )
 
 
 def of_clocks(readings: Readings, gpu: str, machine: Machine) -> Iterator[Reason]:
@@ -146,10 +190,12 @@ def of_clocks(readings: Readings, gpu: str, machine: Machine) -> Iterator[Reason
     highest = readings.values(f"{gpu}.clock_max")
     mask = readings.values(f"{gpu}.reasons").astype(np.int64)
     locked = full is not None and len(highest) and highest.max() < full
-    if locked or (len(mask) and np.all(mask & APPLICATION_CLOCKS)):
+    applied = len(mask) and np.all(mask & APPLICATION_CLOCKS)
+    if locked or applied:
         to = f" at {highest.max():.0f} MHz" if len(highest) else ""
         yield Reason(code="locked_clocks", text=f"the clocks of {gpu} are locked{to} (nvidia-smi -rgc sets them free)")
-        return
+        if applied or highest.max() < LOW_CLOCK_MHZ:
+            return  # such a lock explains a low clock; a higher one does not, and a GPU that is stuck takes it all the same
     if len(clock) < LOADED_READINGS or clock.max() >= LOW_CLOCK_MHZ:
         return
     seen = f"{gpu} ran at {clock.min():.0f} to {clock.max():.0f} MHz under load"
@@ -161,15 +207,16 @@ def of_clocks(readings: Readings, gpu: str, machine: Machine) -> Iterator[Reason
 
 
 def of_heat(readings: Readings, gpu: str) -> Iterator[Reason]:
-    slowed = [grown for name in ("sw", "hw") if (grown := readings.grew(f"{gpu}.reason_{name}_thermal"))]
-    slow_s, span_s = sum(each for each, _ in slowed), max((span for _, span in slowed), default=0.0)
+    counted = {bit: grown for name, bit in THERMAL.items() if (grown := readings.grew(f"{gpu}.reason_{name}_thermal"))}
+    slow_s, span_s = sum(each for each, _ in counted.values()), max((span for _, span in counted.values()), default=0.0)
+    uncounted = sum(bit for bit in THERMAL.values() if bit not in counted)
     heat, mask = readings.values(f"{gpu}.temperature"), readings.values(f"{gpu}.reasons").astype(np.int64)
     hottest = f", up to {heat.max():.0f} °C" if len(heat) else ""
     if slow_s > SLOWED_SHARE * span_s:
         text = f"{gpu} slowed down for its heat during {slow_s:.1f} of {span_s:.1f} s{hottest}"
         yield Reason(code="thermal_slowdown", text=text)
-    elif not slowed and len(mask) and np.mean(mask & THERMAL != 0) > SLOWED_SHARE:
-        text = f"{gpu} said so in {np.mean(mask & THERMAL != 0):.0%} of the readings{hottest}"
+    elif len(mask) and np.mean(mask & uncounted != 0) > SLOWED_SHARE:
+        text = f"{gpu} said that it slowed down for its heat in {np.mean(mask & uncounted != 0):.0%} of the readings{hottest}"
         yield Reason(code="thermal_slowdown", text=text)
     elif len(heat) and heat.max() >= HOT_C:
         yield Reason(code="hot", text=f"{gpu} reached {heat.max():.0f} °C")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness.measure import energy, stats
 from harness.measure.energy import ScopeEnergy, Split
+from harness.measure.power_series import Channel
 from harness.measure.runs import Run
 from harness.measure.stats import Estimate
-from harness.measure.trials import around
+from harness.measure.trials import around, expected
 from harness.measure.windows import Window
 from harness.schema.result import Finding, PowerReading
 from harness.schema.sensors import POWER_SCOPES, Idle, Sample
@@ -35,14 +36,14 @@ def readings(runs: Sequence[Run]) -> dict[str, PowerReading]:
     for scope in POWER_SCOPES:
         known = [run.power[scope] for run in runs if scope in run.power and run.power[scope].joules is not None]
         if known:
-            length = sum(each.window_s for each in known)
-            off = [each.boundary_error * each.window_s for each in known if each.boundary_error is not None]
+            told = [each for each in known if each.boundary_error is not None]
+            off = sum((each.boundary_error or 0.0) * each.window_s for each in told)
             found[scope] = PowerReading(
                 source="+".join(sorted({each.source or "" for each in known})),
                 method="+".join(sorted({each.method or "" for each in known})),
-                window_s=length,
+                window_s=sum(each.window_s for each in known),
                 update_s=max((each.update_s for each in known if each.update_s is not None), default=None),
-                boundary_error=sum(off) / length if len(off) == len(known) else None,
+                boundary_error=off / sum(each.window_s for each in told) if told else None,
                 passed_over=next((each.passed_over for each in known if each.passed_over), None),
             )
     return found
@@ -56,17 +57,23 @@ def findings(runs: Sequence[Run]) -> list[Finding]:
     if short:
         text = f"energy may be off by {max(short.values()):.0%} ({', '.join(short)}): the windows are short beside the sensor's updates"
         found.append(Finding(code="short_power_window", severity="note", text=text))
-    for scope, each in known.items():
-        if each.passed_over == energy.DISAGREEMENT:
-            off = max((abs(run.power[scope].disagreement or 0.0) for run in runs if scope in run.power), default=0.0)
-            text = f"{scope}: the energy counter is {off:.0%} off the power readings, which count: it may cover something else"
+    for scope in known:
+        of_scope = [run.power[scope] for run in runs if scope in run.power]
+        unknown = [each for each in of_scope if each.joules is None]
+        if unknown:
+            text = f"{scope}: watts and joules are of {len(of_scope) - len(unknown)} of {len(of_scope)} trials: {unknown[0].reason}"
+            found.append(Finding(code="energy_of_some_trials", severity="note", text=text))
+        off = [abs(each.disagreement or 0.0) for each in of_scope if each.passed_over == energy.DISAGREEMENT]
+        if off:
+            text = f"{scope}: the energy counter is {max(off):.0%} off the power readings, which count: it may cover something else"
             found.append(Finding(code="energy_counter_disagrees", severity="note", text=text))
     return found
 
 
-def idle_w(span: Idle, samples: Sequence[Sample]) -> dict[str, float]:
-    """What the idle machine drew, by scope. `samples`, in the order of time, hold at least those around the span."""
-    return energy.idle_w(around(samples, span), Window(span.t_start_ns, span.t_end_ns))
+def idle_w(span: Idle, samples: Sequence[Sample], first: Mapping[Channel, int] | None = None) -> dict[str, float]:
+    """What the idle machine drew, by scope. `samples` and `first` as in `trials.run_of`."""
+    window = Window(span.t_start_ns, span.t_end_ns)
+    return energy.idle_w(around(samples, span), window, expected(samples, span, first))
 
 
 def mean_w(spans: Sequence[Mapping[str, float]]) -> dict[str, float]:

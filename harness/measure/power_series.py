@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -24,6 +24,8 @@ SHOWN_BY = (POWER, ENERGY, "utilization")
 LEAST_READINGS = 10
 NOT_MEASURED, GAP, FEW_SAMPLES, COUNTER_FELL = "not_measured", "gap", "few_samples", "counter_fell"
 
+Channel = tuple[str, str, str]
+"""(source, scope, name)"""
 Places = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -56,21 +58,30 @@ def spans(windows: Iterable[Window]) -> Spans:
     return Spans(*np.array(bounds, dtype=np.int64).reshape(-1, 2).T)
 
 
-def series(samples: Iterable[Sample]) -> dict[tuple[str, str, str], dict[str, Readings]]:
+def first_read(samples: Iterable[Sample]) -> dict[Channel, int]:
+    """When each channel was first read [t_ns]."""
+    found: dict[Channel, int] = {}
+    for sample in samples:
+        found.setdefault((sample.source, sample.scope, sample.name), sample.t_ns)
+    return found
+
+
+def series(samples: Iterable[Sample], expected: Collection[Channel] = ()) -> dict[tuple[str, str, str], dict[str, Readings]]:
     """Readings by part, by (source, scope, `power` or `energy`).
 
-    Every part of a source's scope is in each of its series, without readings where it has none: the total lacks it then.
+    Every part of a source's scope is in each of its series, without readings where it has none: the total lacks it then. `expected`:
+    channels that were read before; one that is lost is missing all the same.
     """
     groups: defaultdict[tuple[str, str, str], list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[sample.source, sample.scope, sample.name].append(sample)
     known: defaultdict[tuple[str, str], dict[str, dict[str, Readings]]] = defaultdict(lambda: {POWER: {}, ENERGY: {}})
     parts: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for (source, scope, name), group in groups.items():
+    for source, scope, name in {*groups, *expected}:
         part, _, quantity = name.rpartition(".")
         if scope in POWER_SCOPES and quantity in SHOWN_BY:
             parts[source, scope].add(part)
-            if quantity in (POWER, ENERGY):
+            if quantity in (POWER, ENERGY) and (group := groups.get((source, scope, name))):
                 known[source, scope][quantity][part] = _readings(group)
     return {
         (source, scope, quantity): {part: found.get(part, _readings(())) for part in sorted(parts[source, scope])}

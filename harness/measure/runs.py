@@ -45,7 +45,7 @@ class Run(msgspec.Struct, frozen=True):
     energy_requests: int = 0
     """Requests that count and ended in them."""
     split: dict[str, Split] = {}
-    """One stream only: joules of prefill and of decode apart, of the requests that count."""
+    """One stream only: joules of prefill and of decode apart, of the `phased` requests."""
     gaps_ms: tuple[Estimate, ...] = ()
     """`GAP_PERCENTS` of the pauses between token-bearing events, of requests that count."""
 
@@ -59,14 +59,19 @@ class Run(msgspec.Struct, frozen=True):
         return [request for request in self.requests if request.measured and request.excluded is None]
 
     @property
+    def phased(self) -> list[Request]:
+        """Those that count and whose prefill and decode lie apart in time: an answer that came at once has no such instant."""
+        return [r for r in self.valid if r.timing.ttft_ns is not None and r.timing.decode_ns is not None]
+
+    @property
     def prefill_tokens(self) -> int | None:
-        """Not cached, of the requests that count; None where one's are not known."""
-        return _sum(request.timing.prefill_tokens for request in self.valid)
+        """Not cached, of the `phased` requests, whose joules `split` has; None where one's are not known."""
+        return _sum(request.timing.prefill_tokens for request in self.phased)
 
     @property
     def decode_tokens(self) -> int | None:
-        """After the first event of each request that counts."""
-        counts = [(request.timing.tokens, request.timing.k1) for request in self.valid]
+        """After the first event of each `phased` request."""
+        counts = [(request.timing.tokens, request.timing.k1) for request in self.phased]
         return _sum(None if tokens is None or k1 is None else tokens - k1 for tokens, k1 in counts)
 
     def delta(self, *names: str) -> tuple[float, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from sys import intern
 
 import msgspec
@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.measure import energy, stats, throughput
 from harness.measure.latency import excluded, timing
+from harness.measure.power_series import Channel, first_read
 from harness.measure.runs import CACHE_LIMIT, GAP_PERCENTS, Request, Run, cache_share
 from harness.measure.windows import Window
 from harness.schema.request import Record
@@ -26,11 +27,19 @@ def runs_of(
 ) -> list[Run]:
     """In the order of the trials; a trial whose records are missing has no requests. `samples` are those of the whole run, in the order
     of time."""
-    return [run_of(cell, trial, records_by_trial.get(trial.index, ()), samples) for trial in trials]
+    first = first_read(samples)
+    return [run_of(cell, trial, records_by_trial.get(trial.index, ()), samples, first) for trial in trials]
 
 
-def run_of(cell: Cell, trial: Trial, records: Sequence[Record], samples: Sequence[Sample] = ()) -> Run:
-    """`samples`, in the order of time, hold at least those around the trial."""
+def run_of(
+    cell: Cell,
+    trial: Trial,
+    records: Sequence[Record],
+    samples: Sequence[Sample] = (),
+    first: Mapping[Channel, int] | None = None,
+) -> Run:
+    """`samples`, in the order of time, hold at least those around the trial. `first`: when each channel of the whole run was first read;
+    None: `samples` are of the whole run."""
     hits = cache_share([Run(trial, ())])
     uncached = 0 if not cell.prefix_caching and hits is not None and hits <= CACHE_LIMIT else None
     requests, sound, gaps = [], [], []
@@ -50,7 +59,7 @@ def run_of(cell: Cell, trial: Trial, records: Sequence[Record], samples: Sequenc
         steady_tokens=throughput.steady_tokens(run, sound, cell.concurrency),
         gaps_ms=tuple(stats.percentile(between, percent) for percent in GAP_PERCENTS),
     )
-    return _with_energy(run, cell, around(samples, trial))
+    return _with_energy(run, cell, around(samples, trial), expected(samples, trial, first))
 
 
 def around(samples: Sequence[Sample], span: Trial | Idle) -> list[Sample]:
@@ -67,7 +76,13 @@ def around(samples: Sequence[Sample], span: Trial | Idle) -> list[Sample]:
     return [*samples[first:end], *after.values()]
 
 
-def _with_energy(run: Run, cell: Cell, samples: Sequence[Sample]) -> Run:
+def expected(samples: Sequence[Sample], span: Trial | Idle, first: Mapping[Channel, int] | None) -> set[Channel]:
+    """Channels that had been read by the end of a span."""
+    known = first_read(samples) if first is None else first
+    return {channel for channel, t_ns in known.items() if t_ns <= span.t_end_ns}
+
+
+def _with_energy(run: Run, cell: Cell, samples: Sequence[Sample], known: Collection[Channel]) -> Run:
     windows = throughput.steady_windows(run, cell.concurrency)
     steady = bool(windows) and run.steady_tokens is not None
     if not steady:
@@ -75,10 +90,10 @@ def _with_energy(run: Run, cell: Cell, samples: Sequence[Sample]) -> Run:
     ended = [r for r in run.requests if r.excluded is None and any(window.holds(r.record.t_end_ns) for window in windows)]
     return msgspec.structs.replace(
         run,
-        power=energy.energy(samples, windows),
+        power=energy.energy(samples, windows, known),
         energy_tokens=run.steady_tokens if steady else _tokens(ended),
         energy_requests=len(ended),
-        split=_split(run, samples) if cell.concurrency == 1 else {},
+        split=_split(run, samples, known) if cell.concurrency == 1 else {},
     )
 
 
@@ -87,16 +102,15 @@ def _tokens(requests: Sequence[Request]) -> int | None:
     return None if None in counts else sum(count or 0 for count in counts)
 
 
-def _split(run: Run, samples: Sequence[Sample]) -> dict[str, energy.Split]:
-    """[t_send, first token] and [first token, last token] of each request that counts."""
+def _split(run: Run, samples: Sequence[Sample], known: Collection[Channel]) -> dict[str, energy.Split]:
+    """[t_send, first token] and [first token, last token] of each of the `phased` requests."""
     prefill, decode = [], []
-    for request in run.valid:
+    for request in run.phased:
         send, times = request.record.t_send_ns, request.timing
-        if times.ttft_ns is not None and times.decode_ns is not None:
-            first = send + times.ttft_ns
-            prefill.append(Window(send, first))
-            decode.append(Window(first, first + times.decode_ns))
-    return energy.split(samples, prefill, decode)
+        first = send + (times.ttft_ns or 0)
+        prefill.append(Window(send, first))
+        decode.append(Window(first, first + (times.decode_ns or 0)))
+    return energy.split(samples, prefill, decode, known)
 
 
 def _shared(record: Record) -> Record:

@@ -30,6 +30,9 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
         yield from _launch(launch, f"Rank 0 on {plan.nodes[0].host}, " if plan.nodes else "")
         if plan.requires:
             yield f"Needs\n  {', '.join(plan.requires)}"
+    if plan.fit is not None:
+        lines = [f"{plan.fit.verdict}: {plan.fit.text}", *([f"→ {plan.fit.setting}"] if plan.fit.setting else [])]
+        yield "Memory\n" + "\n".join(text.wrapped(line, width=width, indent="  ") for line in lines)
     repeats = f"{work.profile.runs}" if work.profile.target is None else f"{work.profile.runs} to {work.profile.max_runs}"
     rows = [[str(c.depth) if c.depth else "", *_lengths(c), c.load, f"{c.warmup} + {c.requests}", repeats] for c in work.cells]
     columns: list[text.Column] = [(name, "right") for name in ("depth", "pp", "tg", "load", "warm-up + requests", "runs")]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.report import text
+from harness.report import about, text
 from harness.schema.calibration import Calibration
-from harness.schema.health import DEGRADED, Health
 from harness.schema.recipe import Recipe
 from harness.schema.result import CellResult, Figure, Finding, Result, Summary
-from harness.schema.sensors import POWER_SCOPES
 
 STYLES = {"valid": "green", "unsteady": "yellow", "invalid": "red"}
 
@@ -63,7 +60,7 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
     parts = [_figures(result, width, color)] if result.cells else []
     parts += [_powers(result, width, color)] if any(cell.power for cell in result.cells) else []
     parts += [_block(head, lines, width) for head, lines in _remarks(result)]
-    parts.append("\n".join(text.wrapped(fact, width=width) for fact in _facts(result, path)))
+    parts.append("\n".join(text.wrapped(fact, width=width) for fact in about.of(result, path)))
     parts.append(text.wrapped(LEGEND, width=width))
     if any(cell.cell.concurrency is None for cell in result.cells):
         parts[-1] += "\n" + text.wrapped(LEGEND_OPEN, width=width)
@@ -72,7 +69,7 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
 
 def _figures(result: Result, width: int, color: bool) -> str:
     headers = ["cell", *(header for header, _ in COLUMNS), "verdict"]
-    rows = [[shape(cell), *(_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
+    rows = [[text.shape(cell), *(_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
     return _fitted(headers, rows, width, color)
 
 
@@ -100,7 +97,7 @@ def _powers(result: Result, width: int, color: bool) -> str:
     """A line for each cell and scope that was measured, and by what."""
     headers = ["scope", *(header for header, _ in POWER), "by"]
     rows = [
-        [f"{shape(cell)} {scope}", *(_watts(cell, f"{scope}_{name}") for _, name in POWER), reading.source]
+        [f"{text.shape(cell)} {scope}", *(_watts(cell, f"{scope}_{name}") for _, name in POWER), reading.source]
         for cell in result.cells
         for scope, reading in cell.power.items()
     ]
@@ -128,14 +125,6 @@ def _groups(widths: Sequence[int], width: int) -> list[list[int]]:
         used += GAP + widths[index]
     groups[0].append(last)
     return groups
-
-
-def shape(cell: CellResult) -> str:
-    """`pp128 tg128 c4`, with depth, turns and variant where there are such."""
-    what = cell.cell
-    lengths = f"mix of {len(what.mix)}" if what.mix else f"pp{what.pp} tg{what.tg}" if what.arrivals != "trace" else ""
-    turns = f"{what.turns} turns" if what.turns > 1 else ""
-    return " ".join(filter(None, (f"d{what.depth}" if what.depth else "", lengths, turns, what.load, what.variant)))
 
 
 def _figure(cell: CellResult, name: str) -> str:
@@ -173,7 +162,7 @@ def _remarks(result: Result) -> Iterator[tuple[str, list[str]]]:
     for cell in result.cells:
         sentences = tuple(_sentences(cell.findings) + _unknown(cell))
         if sentences:
-            said.setdefault(sentences, []).append(shape(cell))
+            said.setdefault(sentences, []).append(text.shape(cell))
     for sentences, shapes in said.items():
         yield "; ".join(shapes), list(sentences)
     if result.skipped:
@@ -194,73 +183,6 @@ def _unknown(cell: CellResult) -> list[str]:
         if found is not None and found.value is None and name not in OPTIONAL and not _needs_more(found):
             why.setdefault(found.reason or "it does not say why", []).append(header)
     return [f"not known: {', '.join(headers)}: {reason}" for reason, headers in why.items()]
-
-
-def _facts(result: Result, path: Path) -> Iterator[str]:
-    engine, machine = result.engine, result.machine
-    yield f"Model    {result.model} by {engine.name} {engine.version or '(version not known)'}"
-    gpu = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus)) or "no NVIDIA GPU"
-    yield (
-        f"Machine  {machine.product or machine.arch}: {gpu}; {machine.cpu_model}, {machine.cpu_count} cores, "
-        f"{machine.memory_bytes / 2**30:.0f} GiB; Linux {machine.kernel}"
-    )
-    if engine.start_s:
-        yield "Start    " + ", ".join(f"{step.replace('_', ' ')} {seconds:.1f} s" for step, seconds in engine.start_s.items())
-    sent, valid = sum(cell.sent for cell in result.cells), sum(cell.valid for cell in result.cells)
-    stamps = sorted({trial.client.stamps for trial in result.trials})
-    reasons: Counter[str] = sum((Counter(cell.excluded) for cell in result.cells), Counter())
-    out = "".join(f", {count} {reason}" for reason, count in sorted(reasons.items()))
-    count = f"{valid} of {sent} count{out and f' (not: {out[2:]})'}, in {len(result.trials)} trials"
-    yield f"Requests {count}; receive stamps: {' and '.join(stamps) or 'none'}"
-    hosts = sorted({trial.client.host for trial in result.trials} - {"local"})
-    yield f"Client   {'ran on ' if hosts else ''}{', '.join(hosts)}{'; ' if hosts else ''}{_client(result.calibration)}"
-    yield f"Power    {_power(result)}"
-    yield from _roofline(result)
-    if result.health is not None:
-        yield f"Health   {_health(result.health)}"
-    yield f"Stored   {path} (nothing was uploaded)"
-
-
-def _power(result: Result) -> str:
-    """Which sensor gave the watts of each scope, and what the idle machine draws."""
-    said = []
-    for scope in POWER_SCOPES:
-        known = [(cell.power[scope], cell.figures[f"{scope}_idle_w"].value) for cell in result.cells if scope in cell.power]
-        if known:
-            reading, idle_w = known[0]
-            idle = "" if idle_w is None else f", idle {idle_w:.1f} W"
-            said.append(f"{scope} by {reading.source} ({reading.method}{idle})")
-    return "; ".join(said) or "not measured: no sensor gave watts for a whole window (harness doctor says which there could be)"
-
-
-def _roofline(result: Result) -> Iterator[str]:
-    """Of the first cell that has it: the specified bandwidth, else the measured one."""
-    for suffix, what in (("", "specified"), ("_measured", "measured")):
-        for cell in result.cells:
-            used, ceiling = cell.figures.get(f"bw_util{suffix}"), cell.figures.get(f"ceiling{suffix}_tok_s")
-            if used is not None and ceiling is not None and used.value is not None and ceiling.value is not None:
-                yield (
-                    f"Roofline {shape(cell)}: {used.value:.0%} of the {what} memory bandwidth, which would allow {ceiling.value:.0f} tok/s"
-                )
-                return
-
-
-def _health(health: Health) -> str:
-    if health.verdict == DEGRADED:
-        return "degraded: " + "; ".join(f"{reason.text} ({reason.code})" for reason in health.reasons)
-    if health.unseen:
-        return f"{health.verdict}: not seen: {', '.join(health.unseen)}"
-    return f"{health.verdict}, as far as this machine's sensors tell (docs/gb10.md)"
-
-
-def _client(calibration: Calibration | None) -> str:
-    if calibration is None:
-        return "not calibrated on this machine: harness calibrate shows its error bars"
-    worst = max(calibration.points, key=lambda point: point.ttft_error_p99_ms)
-    return (
-        f"calibrated {calibration.when[:10]}: TTFT within {worst.ttft_error_p99_ms:.2g} ms (p99 at {worst.load}), "
-        f"median decode error {max(abs(point.decode_error) for point in calibration.points):.2%}"
-    )
 
 
 def calibration(found: Calibration, *, path: Path, width: int, color: bool) -> str:

@@ -19,17 +19,19 @@ def table(glance: Glance) -> RenderableType:
     from rich.text import Text
 
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for header in ("source", "scope", "reading"):
-        drawn.add_column(header)
+    for header in ("source", "scope"):
+        drawn.add_column(header, no_wrap=True)
+    drawn.add_column("reading", overflow="fold")  # where it is narrow this gives way: neither a name nor a number is cut
     for header in ("value", "age s"):
-        drawn.add_column(header, justify="right")
+        drawn.add_column(header, justify="right", no_wrap=True)
     for shown in glance.readings:
-        value = f"{amount(shown.value)} {shown.unit}"
-        drawn.add_row(shown.source, shown.scope, shown.name, value, f"{shown.age_s:.1f}")
+        drawn.add_row(shown.source, shown.scope, shown.name, amount(shown.value, shown.unit), f"{shown.age_s:.1f}")
     missing = [Text(f"{absent.source} {absent.scope}: {absent.code}: {absent.text}", style="dim") for absent in glance.absent]
     return Group(drawn, *missing)
 
 
-def amount(value: float) -> str:
-    """Whole numbers in full: clocks, bytes, counts."""
-    return f"{value:,.0f}" if value == round(value) else text.number(value)
+def amount(value: float, unit: str) -> str:
+    """Whole numbers in full: clocks, counts. Bytes in GiB."""
+    if unit == "bytes":
+        return f"{value / 2**30:,.2f} GiB"
+    return f"{value:,.0f} {unit}" if value == round(value) else f"{text.number(value)} {unit}"

@@ -26,6 +26,8 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
     """Time per token of a short answer to a fixed prompt, from the request to its end; None: it was not answered."""
     memory_bytes_s: float | None = None
     """Read by the CPU; None: not measured this time."""
+    gpu_flop_s: float | None = None
+    """FP32, of the slowest GPU while nothing is asked of the server; None: not measured this time."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from harness.schema.memory import Fit
 from harness.schema.node import Node
 from harness.schema.workload import Workload
 
@@ -101,3 +102,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     """What the plan changed in the recipe, and why, in sentences."""
     estimate: TimeEstimate
+    fit: Fit | None = None
+    """Whether the server fits this machine's memory; None: nothing is started, or it was not looked at."""

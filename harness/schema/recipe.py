@@ -16,7 +16,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """A figure somebody published for this very setup."""
 
     metric: str
-    """A name of `docs/metrics.md`, such as `decode_tok_s` or `ttft_ms`."""
+    """A name of `docs/metrics.md`, such as `decode_tok_s` or `ttft_ms`; `power_w` for watts whose meter was not said, which are none of its
+    scopes."""
     value: float | None = None
     """None where only a range was published: `low` and `high`."""
     unit: str

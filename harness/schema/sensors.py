@@ -34,6 +34,11 @@ class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
     value: float
     unit: str
 
+    @property
+    def host(self) -> str:
+        """The other machine that it was read on; empty: this one."""
+        return self.source.partition("@")[2]
+
 
 class Absent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that a source cannot read here."""
@@ -75,6 +80,6 @@ class SensorReport(msgspec.Struct, frozen=True, kw_only=True):
 
     wall_s: float
     cpu_s: float
-    """Of all its reading; as a share of one core: divided by `wall_s`."""
+    """Of its threads; as a share of one core: divided by `wall_s`."""
     sources: tuple[SourceReport, ...]
     absent: tuple[Absent, ...]

@@ -14,6 +14,8 @@ class CacheLayers(msgspec.Struct, frozen=True, kw_only=True):
     token_bytes: float
     window: int | None = None
     """Tokens that a sliding-window layer looks back; None: all. A recurrent state is one token of window 1: it does not grow."""
+    heads: int = 1
+    """Key/value heads, which tensor parallelism shares out; 1: every GPU holds all of it, as of a latent (MLA)."""
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,7 +80,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Each cell is measured at least this long, over all its trials."""
     max_seconds: float = 3600.0
     """No new trial of a cell starts after this many seconds of measuring it."""
-    idle_seconds: float = 10.0
+    idle_seconds: float = 12.0
     """How long the idle machine is read before the first trial and after the last; not at all where nothing reads its power."""
     cool_to_c: float | None = None
     """Each trial begins when the machine is no hotter than this, or `cool_limit_s` has passed."""

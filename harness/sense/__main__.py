@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.comm import SENSES, name_process
 from harness.far import ordered, say, until_gone
 from harness.sense.remote import SAY_S, Order, Said
 from harness.sense.sampler import Sampler
@@ -15,6 +16,7 @@ from harness.sense.sources import open_sources
 
 
 def main() -> None:
+    name_process(SENSES)
     order = msgspec.json.decode(ordered(), type=Order)
     over = threading.Event()
 

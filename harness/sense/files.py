@@ -18,7 +18,7 @@ MOST_W = 1000.0
 """More than any chip draws: by what it could have counted at the most, a wrap is told from a register that was set back."""
 STALE_S = 1.0
 """The register may have been this old at the reading before."""
-FAULTS = (OSError, ValueError, LookupError)
+FAULTS = (OSError, ValueError, LookupError, ArithmeticError)
 """What asking may raise: it cannot be read, or says something else than was expected."""
 CODES = {
     errno.EACCES: "no_permission",

@@ -22,7 +22,7 @@ from harness.sense.files import Counter, FileSource, Question, number, word
 SPBM = ("spbm", "dgx_spbm_power")
 """Names of the chip. The second driver took labels and units from the first."""
 DEVICE = "sys/bus/*/devices/NVDA8800:*"
-SCOPES = {"dc_input": SYSTEM, "soc_pkg": SOC, "gpu": GPU}
+SCOPES = {"soc_pkg": SOC, "gpu": GPU}
 PARTS = {"pkg": "soc_pkg"}
 """The energy counter of what has another label as a power: one part of a scope has both, since parts are summed."""
 RANGE_UJ = 2**32 * 1000
@@ -50,9 +50,8 @@ def _no_spbm(root: Path) -> Absent:
 
 def _spbm(root: Path, chip: Path) -> Iterator[Question]:
     powers = dict(_channels(chip, "power"))
-    scopes = dict(SCOPES)
-    if "dc_input" not in powers or word(powers["dc_input"]) is None:
-        scopes["sys_total"] = SYSTEM
+    input_says = word(powers["dc_input"]) if "dc_input" in powers else None
+    scopes = {**SCOPES, "sys_total" if input_says in (None, "0") else "dc_input": SYSTEM}  # a box that runs draws more than 0 W
     for label, path in powers.items():
         yield number(scopes.get(label, RAIL), f"{label}.power", "W", path, 1e6)
         cap = path.with_name(path.name.replace("_input", "_cap").replace("_average", "_cap"))

@@ -89,6 +89,8 @@ class Remote:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+        if self._child.stdout is not None:
+            self._child.stdout.close()
 
 
 class Unread:

@@ -24,13 +24,14 @@ class Sampler:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._tracks = [_Track(source) for source in sources]
-        self._start_ns = clock.now()
+        self._start_ns, self._end_ns = clock.now(), 0
         self._samples: deque[Sample] = deque()  # its append and popleft are safe between threads
         self._stop = threading.Event()
         together = [track for track in self._tracks if not track.source.alone]
         self._groups = [together, *([track] for track in self._tracks if track.source.alone)]
+        self._cpu_ns = [0] * len(self._groups)
         self._threads = [
-            threading.Thread(target=self._run, args=(group,), name="sampler", daemon=True) for group in self._groups
+            threading.Thread(target=self._run, args=each, name="sampler", daemon=True) for each in enumerate(self._groups)
         ]
 
     def __enter__(self) -> Sampler:
@@ -40,6 +41,7 @@ class Sampler:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
+        self._end_ns = clock.now()
         for thread, tracks in zip(self._threads, self._groups, strict=True):
             thread.join(timeout=END_S)
             if not thread.is_alive():  # one that hangs in a request ends with the process
@@ -69,15 +71,15 @@ class Sampler:
 
     def report(self) -> SensorReport:
         """About the sampling itself so far."""
-        reports = tuple(track.report() for track in self._tracks)
+        until = self._end_ns or clock.now()
         return SensorReport(
-            wall_s=clock.since(self._start_ns),
-            cpu_s=sum(report.cpu_s for report in reports),
-            sources=reports,
+            wall_s=seconds(until - self._start_ns),
+            cpu_s=seconds(sum(self._cpu_ns)),
+            sources=tuple(track.report(until) for track in self._tracks),
             absent=tuple(absent for track in self._tracks for absent in track.source.absent),
         )
 
-    def _run(self, tracks: Sequence[_Track]) -> None:
+    def _run(self, group: int, tracks: Sequence[_Track]) -> None:
         while tracks:
             due = min(track.due_ns for track in tracks)
             if self._stop.wait(max(0.0, seconds(due - clock.now()))):
@@ -87,6 +89,7 @@ class Sampler:
                     samples = track.read()
                     self._samples.extend(samples)
                     track.note(samples)  # only now: who waits for a reading takes it next
+            self._cpu_ns[group] = clock.thread_cpu()  # of waking up and putting away, too
 
 
 class _Track:
@@ -95,6 +98,7 @@ class _Track:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.period_ns = round(source.period_s * NS_PER_S)
+        self._start_ns = clock.now()
         self.due_ns = self.read_ns = self.closed_ns = self.silent = 0
         self.latest: dict[tuple[str, str], Sample] = {}
         self._reads = self._gaps = self._longest_ns = self._cpu_ns = 0
@@ -124,12 +128,13 @@ class _Track:
     def reads_power(self) -> bool:
         return any(sample.scope in POWER_SCOPES for sample in list(self.latest.values()))
 
-    def report(self) -> SourceReport:
+    def report(self, until_ns: int) -> SourceReport:
+        late = until_ns - (self.due_ns or self._start_ns)  # of a read that hangs nothing else says so
         return SourceReport(
             name=self.source.name,
             period_s=self.source.period_s,
             reads=self._reads,
-            gaps=self._gaps,
-            longest_gap_s=seconds(self._longest_ns),
+            gaps=self._gaps + (late > GAP_NS),
+            longest_gap_s=seconds(max(self._longest_ns, late)),
             cpu_s=seconds(self._cpu_ns),
         )

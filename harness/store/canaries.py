@@ -1,4 +1,4 @@
-"""The first canary of earlier runs, beside the results: `results/.canaries/<recipe>-<key>.jsonl`, a line a run."""
+"""The `best` canary of each earlier run, beside the results: `results/.canaries/<recipe>-<key>.jsonl`, a line a run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ KEPT = 20
 
 
 def earlier(root: Path, plan: Plan, result: Result) -> list[Canary]:
-    """Of the same recipe with the same overrides and engine on this machine; what cannot be read is none."""
+    """Of the same recipe with the same overrides and engine on this machine; a line that cannot be read is none."""
     try:
         lines = _path(root, plan, result).read_bytes().splitlines()
-        return [msgspec.json.decode(line, type=Canary) for line in lines[-KEPT:]]
-    except (OSError, msgspec.MsgspecError):
+    except OSError:
         return []
+    return [canary for line in lines[-KEPT:] for canary in _decoded(line)]
 
 
 def add(root: Path, plan: Plan, result: Result, canary: Canary) -> None:
@@ -35,6 +35,14 @@ def add(root: Path, plan: Plan, result: Result, canary: Canary) -> None:
             file.write(msgspec.json.encode(canary) + b"\n")
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", "make the results folder writable") from None
+
+
+def _decoded(line: bytes) -> list[Canary]:
+    """None or one: a machine that went down while it wrote leaves half a line."""
+    try:
+        return [msgspec.json.decode(line, type=Canary)]
+    except msgspec.MsgspecError:
+        return []
 
 
 def _path(root: Path, plan: Plan, result: Result) -> Path:

@@ -41,19 +41,25 @@ def cache(config: Config, kv_dtype: str | None) -> Cache:
         return None, "sliding layers, and no word of their window"
     held: Counter[int | None] = Counter()
     layers_of: Counter[int | None] = Counter()
+    heads_of: dict[int | None, int] = {}
     for layer, kind in enumerate(kinds):
         if kind not in (FULL, SLIDING):
             continue
-        width = token_width(config, layer, kind)
-        if width is None:
+        shape = token_width(config, layer, kind)
+        if shape is None:
             return None, "the configuration does not name its heads and their size"
+        width, heads = shape
         if width == 0:  # so GGUF marks layers without attention
             reason = "without the states of recurrent layers"
             continue
         reach = window if kind == SLIDING else None
         held[reach] += width
         layers_of[reach] += 1
-    found = [CacheLayers(layers=layers_of[reach], token_bytes=held[reach] * element, window=reach) for reach in held]
+        heads_of[reach] = min(heads, heads_of.get(reach, heads))
+    found = [
+        CacheLayers(layers=layers_of[reach], token_bytes=held[reach] * element, window=reach, heads=heads_of[reach])
+        for reach in held
+    ]
     if recurrent := kinds.count(RECURRENT):
         state = state_bytes(config)
         if state is None:
@@ -76,11 +82,12 @@ def element_bytes(config: Config, kv_dtype: str | None) -> float | None:
     return dtype_bytes(config.get("dtype") or config.get("torch_dtype"))
 
 
-def token_width(config: Config, layer: int, kind: str) -> int | None:
-    """Elements that one layer keeps of one token: K and V of each head, or the latent that both come from (MLA)."""
+def token_width(config: Config, layer: int, kind: str) -> tuple[int, int] | None:
+    """Elements that one layer keeps of one token, and the heads among which they are: K and V of each head, or the one latent that both
+    come from (MLA)."""
     rank, rope = number(config, "kv_lora_rank"), number(config, "qk_rope_head_dim")
     if rank is not None:
-        return rank + rope if rope is not None else None
+        return (rank + rope, 1) if rope is not None else None
     queries, size = number(config, "num_attention_heads"), number(config, "head_dim")
     listed = config.get("num_key_value_heads")
     if isinstance(listed, list):
@@ -94,7 +101,7 @@ def token_width(config: Config, layer: int, kind: str) -> int | None:
         heads, size = number(config, "num_global_key_value_heads") or heads, number(config, "global_head_dim") or size
     if heads is None or size is None:
         return None
-    return heads * (size + (number(config, "v_head_dim") or size))
+    return heads * (size + (number(config, "v_head_dim") or size)), heads
 
 
 def state_bytes(config: Config) -> float | None:

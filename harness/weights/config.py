@@ -108,9 +108,9 @@ def layer_kinds(config: Config, layers: int) -> tuple[list[str] | None, str]:
     else:
         names = _KINDS
     if isinstance(listed, Sequence) and not isinstance(listed, str):
-        unknown = next((kind for kind in listed if not isinstance(kind, str) or kind not in names), None)
-        if unknown is not None or len(listed) < layers:
-            return None, f"layers of the type {str(unknown)[:40]!r}" if unknown is not None else "fewer layer types than layers"
+        unknown = [kind for kind in listed if not isinstance(kind, str) or kind not in names]
+        if unknown or len(listed) < layers:
+            return None, f"layers of the type {str(unknown[0])[:40]!r}" if unknown else "fewer layer types than layers"
         return [names[kind] for kind in listed[:layers]], ""
     if every := number(config, "full_attention_interval"):
         return [FULL if (layer + 1) % every == 0 else RECURRENT for layer in range(layers)], ""

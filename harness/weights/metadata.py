@@ -19,15 +19,19 @@ _ACTIVE = re.compile(r"-A([0-9]+(?:\.[0-9]+)?B)(?![A-Za-z0-9])", re.IGNORECASE)
 def from_metadata(
     metadata: Mapping[str, object], *, model: str = "", kv_dtype: str | None = None
 ) -> tuple[Weights | None, str]:
-    """From sparkrun's keys `model_params`, `model_dtype`, `kv_dtype`, `num_layers`, `num_kv_heads`, `head_dim`, and ours: `active_params`
-    (read by one token), `attention_layers` (of a hybrid, those with keys and values), `kv_lora_rank` and `rope_dim` (MLA).
+    """From sparkrun's keys `model_params`, `model_dtype`, `model_vram` (GiB of all weights as loaded; it goes before the type), `kv_dtype`,
+    `num_layers`, `num_kv_heads`, `head_dim`, `kv_lora_rank` and `qk_rope_head_dim` (MLA), `attention_layers` (of a hybrid, those whose
+    cache grows with the context), `recurrent_state_bytes` (of one request, all layers), and ours: `active_params` (read by one token),
+    `window_layers` and `sliding_window`, with `window_kv_heads` and `window_head_dim` where they are others.
 
     `model` is its name: where the metadata does not say how many parameters are active, `-A3B` in it does. `kv_dtype` is the server's
     own setting, before the metadata's. None comes with a reason.
     """
-    params, element = parameters(metadata.get("model_params")), dtype_bytes(metadata.get("model_dtype"))
+    params = parameters(metadata.get("model_params"))
     if params is None:
         return None, "the metadata does not say model_params"
+    loaded = parameters(metadata.get("model_vram"))
+    element = dtype_bytes(metadata.get("model_dtype")) if loaded is None else loaded * 2**30 / params
     if element is None:
         return None, f"the bytes of model_dtype {str(metadata.get('model_dtype'))[:40]!r} are not known"
     named = _ACTIVE.search(model)
@@ -71,11 +75,27 @@ def _cache(metadata: Mapping[str, object], kv_dtype: str | None) -> Cache:
     element = dtype_bytes(said, CACHE_BYTES)
     if element is None:
         return None, f"the bytes of kv_dtype {str(said)[:40]!r} are not known" if said else "the metadata does not say kv_dtype"
-    layers = number(metadata, "attention_layers") or number(metadata, "num_layers")
-    rank, rope = number(metadata, "kv_lora_rank"), number(metadata, "rope_dim")
+    all_layers, windowed = number(metadata, "num_layers"), number(metadata, "window_layers")
+    layers = number(metadata, "attention_layers") or all_layers
+    rank, rope = number(metadata, "kv_lora_rank"), number(metadata, "qk_rope_head_dim")
     heads, size = number(metadata, "num_kv_heads"), number(metadata, "head_dim")
     if layers and rank and rope:
         return (CacheLayers(layers=layers, token_bytes=layers * (rank + rope) * element),), ""
-    if layers and heads and size:
-        return (CacheLayers(layers=layers, token_bytes=2 * layers * heads * size * element),), ""
-    return None, "the metadata does not say num_layers with num_kv_heads and head_dim, or with kv_lora_rank and rope_dim"
+    if not (layers and heads and size):
+        words = "num_layers with num_kv_heads and head_dim, or with kv_lora_rank and qk_rope_head_dim"
+        return None, f"the metadata does not say {words}"
+    found = [CacheLayers(layers=layers, token_bytes=2 * layers * heads * size * element, heads=heads)]
+    if windowed:
+        window = number(metadata, "sliding_window")
+        if window is None:
+            return None, "the metadata says window_layers, and not sliding_window"
+        heads, size = number(metadata, "window_kv_heads") or heads, number(metadata, "window_head_dim") or size
+        kept = 2 * windowed * heads * size * element
+        found.append(CacheLayers(layers=windowed, token_bytes=kept, window=window, heads=heads))
+    recurrent = (all_layers or 0) - sum(group.layers for group in found)
+    state = number(metadata, "recurrent_state_bytes")
+    if recurrent > 0 and state is None:
+        return tuple(found), f"without the states of {recurrent} recurrent layers, whose size is not told"
+    if recurrent > 0 and state is not None:
+        found.append(CacheLayers(layers=recurrent, token_bytes=state, window=1))
+    return tuple(found), ""

@@ -3,12 +3,16 @@ into docs/doctor.md."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
+import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +22,7 @@ import pytest
 from harness import clock
 from harness.report import doctor_text
 from harness.schema.doctor import FAIL, PASS, WARN, Check, Glance
+from tests import fake_cuda
 from tests.fake_nvml import FakeNvml, healthy_gb10
 from tests.simulated import healthy_gb10 as healthy_machine
 from tests.simulated import sick_gb10 as sick_machine
@@ -73,10 +78,18 @@ def seen(folder: Path) -> dict[str, Seen]:
         "text": harness("doctor", "smollm2-135m-cpu", COLUMNS="100"),
         "slow": harness(*words, PATH=f"{slow}:{os.environ['PATH']}"),
         "healthy": harness(*words, recipe, **healthy_machine(folder / "healthy", waits=True)),
+        "hung": harness(*words, **hung_machine(folder)),
         "watch": harness("watch", "--seconds", "2.2", **FakeNvml(folder, healthy_gb10()).env),
         "sick": harness(*words, recipe, **sick_machine(folder / "sick", waits=True)),
     }
     return {name: ended(child) for name, child in children.items()}
+
+
+def hung_machine(folder: Path) -> dict[str, str]:
+    """Its GPU takes work and never ends it."""
+    library = fake_cuda.built(folder)
+    fail = {"cuLaunchKernel": fake_cuda.HANGS}
+    return fake_cuda.environment(healthy_machine(folder / "hung", waits=True), library, folder / "hung.txt", fail=fail)
 
 
 def statuses(checks: list[Check]) -> dict[str, set[str]]:
@@ -132,6 +145,11 @@ def test_commands_that_hang_do_not_hold_it_up(seen: dict[str, Seen]) -> None:
     found = {check.name: check for check in seen["slow"].checks()}
     assert "did not end within" in found["docker"].text
     assert found["disk"].status == found["time"].status == "skip"
+
+
+def test_a_gpu_that_ends_no_work_is_told(seen: dict[str, Seen]) -> None:
+    (found,) = (check for check in seen["hung"].checks() if check.name == "clocks")
+    assert (found.status, "has not answered" in found.text, "dmesg" in found.advice) == (WARN, True, True)
 
 
 def test_a_person_reads_text(seen: dict[str, Seen]) -> None:
@@ -216,6 +234,50 @@ def test_watch_on_a_terminal_until_ctrl_c(tmp_path: Path) -> None:
     assert "Traceback" not in shown
     assert shown.index("gpu0.power") < shown.index("memory.available") < shown.index("not_supported")
     assert "30 W" in shown
+
+
+def test_watch_draws_over_its_last_picture_on_a_short_terminal(tmp_path: Path) -> None:
+    """A line that has scrolled away cannot be drawn over: it would be there again and again. The end shows all."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}
+    words = [sys.executable, "-m", "harness", "watch", "--seconds", "1.2"]
+    shown = ""
+    with subprocess.Popen(words, cwd=PROJECT, env=env | healthy_machine(tmp_path), stdout=theirs, stderr=theirs) as child:
+        os.close(theirs)
+        while True:
+            try:
+                shown += os.read(ours, 1 << 16).decode("utf-8", "replace")
+            except OSError:  # the other end is closed
+                break
+    os.close(ours)
+    assert child.returncode == 0
+    pictures = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).split("source   scope")[1:]
+    assert len(pictures) > 2
+    assert all(picture.count("\n") < 24 for picture in pictures[:-1])
+    assert all("gpu0.power" in picture for picture in pictures)
+    assert "no intel-rapl zone" in pictures[-1]
+    assert "memory.available" in pictures[-1]
+    assert "GiB" in pictures[-1]
+
+
+HANGING_DRIVER = """
+#include <unistd.h>
+int nvmlInit_v2(void) { for (;;) pause(); }
+int nvmlInitWithFlags(unsigned flags) { return nvmlInit_v2() + (int)flags; }
+"""
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc to compile a driver with")
+def test_a_driver_that_hangs_is_an_error_of_the_machine(tmp_path: Path) -> None:
+    """As `nvidia-smi` does then."""
+    compiler = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(tmp_path / "libnvidia-ml.so.1")]
+    subprocess.run(compiler, input=HANGING_DRIVER, text=True, check=True)
+    children = [harness(command, LD_LIBRARY_PATH=str(tmp_path)) for command in ("doctor", "watch")]
+    for done in map(ended, children):
+        assert (done.code, done.out) == (4, "")
+        assert done.err.startswith("harness: NVIDIA's driver has not answered for 10 s")
+        assert "Hint: `sudo dmesg" in done.err
 
 
 def test_a_wrong_meter_is_a_usage_error() -> None:

@@ -25,7 +25,7 @@ def test_the_trial_in_which_the_server_died_is_kept(tmp_path: Path) -> None:
             text=True,
         )
         deadline = time.monotonic() + 60
-        while len(server.truth()) < 5 and time.monotonic() < deadline:  # two probes, then answers of the trial
+        while len(server.truth()) < 9 and time.monotonic() < deadline:  # two probes, up to three canaries, then the trial
             time.sleep(0.05)
         for process in psutil.process_iter(["cmdline"]):
             if str(server.log) in (process.info["cmdline"] or []):

@@ -34,7 +34,7 @@ def look(
     [
         (Ran(1, NOBODY, f"{CLOSED}\n"), "let this user in", "usermod -aG docker"),
         (Ran(1, NOBODY, f"{DOWN}\n"), "no server answers", "systemctl start docker"),
-        (Ran(None, "", "docker did not end within 2 s"), "did not end within 2 s", "systemctl"),
+        (Ran(None, "", "docker did not end within 2 s"), "did not end within 2 s", "systemctl status docker"),
         (Ran(0, "not json", ""), "no server answers", "systemctl"),
     ],
 )

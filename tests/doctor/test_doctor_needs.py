@@ -77,10 +77,12 @@ def test_the_revision_counts(tmp_path: Path, revision: str, ref: str | None, sta
 def test_models_by_path_and_by_name(tmp_path: Path) -> None:
     by_path = IN_DOCKER.replace("model: org/model", f"model: {tmp_path}/weights")
     assert look(tmp_path, by_path)["model"].status == "fail"
+    assert "disk for the model" not in look(tmp_path, by_path), "nobody downloads it"
     folder(tmp_path / "weights", dense())
     assert look(tmp_path, by_path)["model"].status == "pass"
     by_name_alone = IN_DOCKER.replace("model: org/model", "model: weights")
     assert look(tmp_path, by_name_alone)["model"].status == "fail"
+    assert "disk for the model" not in look(tmp_path, by_name_alone)
     assert look(tmp_path, by_name_alone, machine(models={"weights": f"{tmp_path}/weights"}))["model"].status == "pass"
     assert "model" not in look(tmp_path, PACED)
 
@@ -125,6 +127,39 @@ def test_a_gpu_with_memory_of_its_own(tmp_path: Path) -> None:
     for size, status in ((80 * GIB, "pass"), (24 * GIB, "fail")):
         found = look(tmp_path, of=machine([Gpu(index=0, name="other", memory_bytes=size)]), available_bytes=9 * GIB)["memory"]
         assert found.status == status
+
+
+def test_memory_of_a_gpu_that_is_not_there_is_not_judged(tmp_path: Path) -> None:
+    found = look(tmp_path, of=machine(()))["memory"]
+    assert (found.status, "need 55.9 GiB of a GPU" in found.text) == ("skip", True)
+
+
+def test_the_fit_of_the_whole_server(tmp_path: Path) -> None:
+    shape = "{num_layers: 10, num_kv_heads: 2, head_dim: 64, kv_dtype: bf16, "
+    said = IN_DOCKER.replace("metadata: {", f"metadata: {shape}").replace("--port", "--gpu-memory-utilization 0.8 --port")
+    known = said.replace("--port", "--max-model-len 4096 --port")
+    fitting = look(tmp_path, known)["memory fit"]
+    assert (fitting.status, fitting.text.startswith("fits: weights 55.9 GiB + cache 0.0 GiB")) == ("pass", True)
+    short = look(tmp_path, known.replace("0.8", "0.4"))["memory fit"]
+    assert (short.status, short.advice) == ("warn", "use --gpu-memory-utilization 0.47 or more")
+    assert look(tmp_path, said)["memory fit"].status == "skip"
+    assert "memory fit" not in look(tmp_path, PACED)
+    assert "memory fit" not in look(tmp_path, IN_DOCKER.replace("model_params: 30B, ", ""))
+
+
+def test_an_engine_that_wants_its_share_at_once(tmp_path: Path) -> None:
+    said = IN_DOCKER.replace("--port", "--gpu-memory-utilization 0.85 --port")
+    found = look(tmp_path, said, available_bytes=100 * GIB)["memory"]
+    assert (found.status, "wants 102.8 at once" in found.text) == ("fail", True)
+    assert look(tmp_path, said, available_bytes=110 * GIB)["memory"].status == "pass"
+
+
+def test_of_several_machines_each_takes_its_part(tmp_path: Path) -> None:
+    """120 GB of weights, which one machine would not hold."""
+    said = IN_DOCKER.replace("30B", "60B").replace("max_nodes: 1", "min_nodes: 2").replace("--port", "-tp 2 --port")
+    found = look(tmp_path, said)
+    assert (found["memory"].status, "need 55.9" in found["memory"].text) == ("pass", True)
+    assert look(tmp_path, said.replace("-tp 2 ", ""))["memory"].status == "fail"
 
 
 def test_port(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from harness.doctor import senses
 from harness.schema.doctor import Check
+from harness.schema.machine import Gpu
 from harness.schema.sensors import Absent
 from harness.sense.base import Reading
 from tests.doctor.patients import by_name, machine, patient
@@ -73,9 +74,21 @@ def test_what_the_clock_says(tmp_path: Path, readings: dict[str, float], status:
     assert bool(found.advice) == (status != "pass")
 
 
+def test_a_weak_supply_is_the_machines_and_told_once(tmp_path: Path) -> None:
+    two = DECODE | {name.replace("gpu0", "gpu1"): value for name, value in DECODE.items()}
+    both = [*machine().gpus, Gpu(index=1, name="NVIDIA GB10")]
+    sources = Played(two), Played({"spbm.prochot": 1.0}, name="hwmon")
+    checks = [check for check in senses.look(patient(tmp_path, of=machine(both)), sources, QUIET_S) if check.name == "clocks"]
+    assert [(check.status, check.text.partition(" ")[0]) for check in checks] == [
+        ("pass", "gpu0"),
+        ("pass", "gpu1"),
+        ("fail", "PROCHOT"),
+    ]
+
+
 def test_watts_of_the_gpu_alone_are_not_enough(tmp_path: Path) -> None:
     found = look(tmp_path, Played(DECODE))["power"]
-    assert (found.status, "docs/power.md" in found.advice) == ("warn", True)
+    assert (found.status, "docs/power.md" in found.advice, "spbm" in found.advice) == ("warn", True, True)
     nothing = look(tmp_path, Played(DECODE | {"gpu0.clock": 1.0}, name="x"), Played({}))["power"]
     assert nothing.status == "warn"
     counter = look(tmp_path, Played(DECODE), Played({"package.energy": 5.0}, name="rapl"))["power"]
@@ -101,3 +114,4 @@ def test_a_gpu_that_shows_no_clock_cannot_be_judged(tmp_path: Path) -> None:
 def test_no_watts_at_all(tmp_path: Path) -> None:
     found = by_name(senses.look(patient(tmp_path, of=machine(())), [Played({"memory.available": 1.0}, name="memory")], QUIET_S))
     assert {name: check.status for name, check in found.items()} == {"power": "warn", "sensors": "pass", "clocks": "skip"}
+    assert "spbm" not in found["power"].advice, "its rails are a GB10's"

@@ -153,7 +153,7 @@ def test_abbreviations_are_unknown_flags() -> None:
 
 
 def test_no_model(tmp_path: Path) -> None:
-    done = run("-m", str(tmp_path / "nope.gguf"))
+    done = run("-m", str(tmp_path / "nope.gguf"), "--port", str(free_port()))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     found = embedded.diagnose((done.stdout + done.stderr).splitlines())

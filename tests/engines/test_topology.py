@@ -13,12 +13,13 @@ from harness.errors import HarnessError, MachineError
 from harness.hosts import nodes as look
 from harness.hosts.local import LocalHost
 from harness.recipe.cells import GridOverrides
-from harness.recipe.load import loads
+from harness.recipe.load import load, loads
 from harness.recipe.resolve import resolve
 from harness.schema.machine import Gpu
 from harness.schema.node import Link, Node
 from harness.schema.plan import Launch, Plan
 from tests.recipe.plans import MACHINE
+from tests.recipe.test_recipe_shipped import SHIPPED, public_recipes
 
 VLLM = """\
 model: org/m
@@ -36,6 +37,9 @@ defaults: {tensor_parallel: 2, port: 30000}
 command: python3 -m sglang.launch_server --model-path {model} --tp-size {tensor_parallel} --port {port} --host 127.0.0.1
 """
 DOCKER = VLLM.replace("min_nodes: 2", "min_nodes: 2\ncontainer: ghcr.io/o/i:1")
+
+
+SEVERAL = [path for path in (*SHIPPED, *public_recipes()) if load(path).min_nodes > 1]
 
 
 def spark(number: int, *links: Link, here: bool = False) -> Node:
@@ -232,6 +236,16 @@ def test_links_are_read_from_ip_and_sysfs(tmp_path: Path, monkeypatch: pytest.Mo
         Link(name="enp1s0f1np1", addresses=("192.168.100.1/24",), speed_mbit=200_000, rdma="rocep1s0f1"),
         Link(name="enP2p1s0f1np1", addresses=(), speed_mbit=None, rdma="roceP2p1s0f1"),
     )
+
+
+@pytest.mark.parametrize("path", SEVERAL, ids=lambda path: path.stem)
+def test_recipes_for_several_machines_are_planned_on_as_many(path: Path) -> None:
+    """Those that come with the harness, and the public ones."""
+    recipe = load(path)
+    tied = look.tie([spark(number) for number in range(1, recipe.min_nodes + 1)], {})
+    made = resolve(recipe, MACHINE, overrides={}, profile=None, grid=GridOverrides(), seed=0, url=None, nodes=tied)
+    assert len(made.workers) == recipe.min_nodes - 1
+    assert {"--headless", "--node-rank", "bash"} & set(made.workers[-1].argv)
 
 
 def test_nothing_is_required_of_this_machine_when_others_run_it() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,24 @@ def test_run_has_a_limit() -> None:
     assert done.code is None
     assert "0.2 s" in done.err
     assert clock.since(began) < 20
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a program that its caller may not kill, as sudo is")
+def test_a_program_that_cannot_be_killed_is_not_waited_for() -> None:
+    began = clock.now()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # where nobody may look, and set-uid counts
+        Path(folder).chmod(0o755)
+        stubborn = Path(shutil.copy(shutil.which("sleep") or "", folder))
+        stubborn.chmod(0o4755)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setuid(65534)
+            os.write(write, HOST.run([str(stubborn), "5"], timeout_s=0.2).err.encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert b"did not end within 0.2 s" in os.read(read, 1000)
+    assert clock.since(began) < 4
 
 
 def test_read(tmp_path: Path) -> None:

@@ -165,9 +165,10 @@ def test_a_running_earlyoom_is_found() -> None:
         began = clock.now()
         while (warning := oom.earlyoom_warning(HOST)) is None:
             assert clock.since(began) < 20
-        assert f"earlyoom (pid {child.pid}) rather kills python3, python than" in warning
-        assert SPARKRUN[6] in warning
-        assert "/etc/default/earlyoom" in warning
+        text, advice = warning
+        assert f"earlyoom (pid {child.pid}) rather kills python3, python than" in text
+        assert SPARKRUN[6] in text
+        assert "/etc/default/earlyoom" in advice
     finally:
         child.kill()
         child.wait()

@@ -20,6 +20,7 @@ from harness import clock
 from harness.engines import llamacpp
 from harness.errors import EngineError, MachineError
 from harness.hosts.local import LocalHost
+from harness.launch import oom
 from harness.launch.server import Server, free_port, port_free, serve
 from harness.schema.plan import Launch
 
@@ -98,6 +99,18 @@ def test_steps_in_order(start: Start, tmp_path: Path) -> None:
         server.check()
     assert not psutil.pid_exists(server.pid)  # not even as a zombie
     assert (tmp_path / "engine.log").read_text() == "starting\n"
+
+
+def test_all_that_a_shell_starts_is_offered_to_the_kernel_before_us(tmp_path: Path, port: int) -> None:
+    """The shell has its child before anybody could look."""
+    argv = ("sh", "-c", f"{sys.executable} {SCRIPT} {port} & wait")
+    launch = Launch(executor="process", argv=argv, env={})
+    url, log = f"http://127.0.0.1:{port}", tmp_path / "log"
+    with serve(launch, llamacpp, url, "m", LocalHost(), log, lambda *_: None, environment=os.environ) as server:
+        running = server.processes()
+        assert running is not None
+        assert len(running) == 2
+        assert {int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in running} == {oom.ENGINE_ADJ}
 
 
 def test_exits_at_once(start: Start, tmp_path: Path) -> None:
@@ -256,6 +269,7 @@ os.environ.update(AWS_SECRET_ACCESS_KEY="hush", SGLANG_SIMULATE_ACC_LEN="3", HF_
 from pathlib import Path
 from harness.engines import llamacpp
 from harness.hosts.local import LocalHost
+from harness.launch import oom
 from harness.launch.server import serve
 from harness.schema.plan import Launch
 argv = (sys.executable, {str(SCRIPT)!r}, "{port}", "environment={file}")

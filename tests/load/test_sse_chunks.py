@@ -166,6 +166,7 @@ def test_a_count_that_moves_without_text_is_kept_but_is_no_token_seen() -> None:
         ({"error": {"message": "out of memory"}}, "server_error", "out of memory"),
         ({"object": "error", "message": "too long"}, "server_error", "too long"),
         (b"{not json", "bad_sse", "{not json"),
+        ({"choices": [], "usage": {"completion_tokens": 2**63}}, "bad_sse", "completion_tokens"),
         ({"choices": [{"delta": {"content": ["a"]}}]}, "bad_sse", "content"),
     ],
 )

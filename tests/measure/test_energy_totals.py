@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
 import pytest
 
 from harness.measure import energy
-from harness.measure.power_series import series
+from harness.measure.power_series import first_read, series
 from harness.schema.sensors import GPU, HOST, RAIL, SOC, SYSTEM, WALL, Sample
 from tests.measure.power_curves import CURVES, ORIGIN_NS, Sensor, constant, joules, of, window, without
 
@@ -50,6 +49,21 @@ class TestParts:
         found = of(self.one.power() + seen, window(10, 40))
         assert (found.joules, found.code, found.reason) == (None, "not_measured", "nvml gpu1.power: not read")
 
+    def test_one_that_is_lost_is_missed_afterwards_too(self) -> None:
+        """And what was never there is not."""
+        gone = without(self.two.both(), 5, 130)
+        later = window(10, 200)
+        samples = [sample for sample in self.one.both() + gone if later.holds(sample.t_ns)]
+        assert {sample.name.partition(".")[0] for sample in samples} == {"gpu0"}
+        known = first_read(self.one.both() + gone)
+        found = energy.energy(samples, [window(11, 40)], known)[GPU]
+        assert (found.joules, found.code) == (None, "not_measured")
+        assert "gpu1" in (found.reason or "")
+        assert energy.split(samples, [window(11, 20)], [window(20, 40)], known)[GPU].decode.joules is None
+        assert energy.idle_w(samples, window(11, 40), known) == {}
+        alone = energy.energy(samples, [window(11, 40)], first_read(self.one.both()))[GPU]
+        assert joules(alone) == pytest.approx(CURVES["steps"].between((11, 40)), rel=0.01)
+
 
 class TestSources:
     nvml, hwmon = Sensor(constant(50), ripple=0), Sensor(constant(60), "hwmon", part="gpu", ripple=0)
@@ -80,12 +94,6 @@ class TestSources:
             WALL: None,
         }
 
-    def test_two_sources_of_a_scope_are_compared(self) -> None:
-        samples = self.hwmon.power() + self.nvml.power() + Sensor(constant(130), "hwmon", SYSTEM, "sys_total", ripple=0).power()
-        assert energy.differences(samples, [window(10, 40)]) == {(GPU, "nvml", "hwmon"): pytest.approx(0.2)}
-        there = [msgspec.structs.replace(s, source=f"{s.source}@b") for s in self.hwmon.power()]
-        assert energy.differences(self.nvml.power() + there, [window(10, 40)]) == {}
-
 
 class TestHosts:
     here, there = Sensor(CURVES["steps"]), Sensor(CURVES["sawtooth"], source="nvml@b")
@@ -111,6 +119,11 @@ class TestHosts:
         assert of(memory, window(10, 40)).reason == "not measured"
         local = [Sample(ORIGIN_NS, "memory", HOST, "memory.available", 1e9, "bytes")]
         assert of(self.there.power() + local, window(10, 40)).reason == "not measured on this machine"
+
+    def test_one_that_is_lost_is_missed_afterwards_too(self) -> None:
+        known = first_read(self.here.power() + self.there.power())
+        found = energy.energy(self.here.power(), [window(10, 40)], known)[GPU]
+        assert (found.joules, found.reason) == (None, "not measured on b")
 
     def test_a_gap_on_one_is_a_gap_of_all(self) -> None:
         found = of(self.here.power() + without(self.there.power(), 20, 22), window(10, 40))

@@ -6,6 +6,7 @@ The server is the paced one, as a recipe of its own, so that its processes are k
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from harness.store import folder
 from harness.store.folder import Stored
 from harness.units import NS_PER_S
 from harness.verify import verify
+from tests import fake_cuda
+from tests.fake_cuda import GB10_FLOPS
 from tests.fake_nvml import (
     DECODE,
     IDLE,
@@ -52,6 +55,8 @@ harness:
   profiles:
     short: {pp: [64], tg: [32], concurrency: [1], requests: 8, runs: 2, max_runs: 2, target: null, idle_seconds: 1.2}
 """
+GPU_IS_LOST = 15
+"""Of nvmlReturn_t."""
 TOGETHER = 6
 """Runs that go on side by side: they mostly wait."""
 
@@ -72,8 +77,10 @@ class Done(msgspec.Struct, frozen=True):
         return self.stored.result.cells[0].figures
 
 
-def bench(where: Path, env: Mapping[str, str], *words: str, watch: Callable[[], None] = lambda: None) -> Done:
-    """`watch` is called all the while."""
+def bench(
+    where: Path, env: Mapping[str, str], *words: str, watch: Callable[[], None] = lambda: None, until: str = "never"
+) -> Done:
+    """`watch` is called all the while. The run is interrupted as soon as the file `until` is in its journal."""
     (where / "paced.yaml").write_text(RECIPE)
     place = ["--set", f"port={free_port()}"]
     child = subprocess.Popen(
@@ -83,8 +90,12 @@ def bench(where: Path, env: Mapping[str, str], *words: str, watch: Callable[[], 
         stdout=(where / "out").open("w"),
         stderr=(where / "err").open("w"),
     )
+    interrupted = False
     while child.poll() is None:
         watch()
+        if not interrupted and list(where.glob(f"results/*/*/trials/{until}")):
+            interrupted = True
+            child.send_signal(signal.SIGINT)
         clock.sleep(0.02)
     (path,) = where.glob("results/[!.]*/*")
     return Done(child.returncode, (where / "out").read_text(), (where / "err").read_text(), folder.read(path))
@@ -129,17 +140,34 @@ def slower(where: Path) -> Done:
     return done
 
 
-def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float]) -> Done:
-    """The GPU changes when this file of the journal is there."""
+def computing(where: Path) -> Done:
+    """Three runs beside a GPU that computes as it should, and one when it does not, which neither its clock nor its watts show."""
+    library, nvml = fake_cuda.built(where), FakeNvml(where, healthy_gb10())
+
+    def run(flops: float) -> Done:
+        env = fake_cuda.environment(nvml.env, library, where / "cuda.txt", flops=flops)
+        done = bench(where, env, "--requests", "4", "--runs", "1")
+        (path,) = where.glob("results/[!.]*/*")
+        path.rename(where / f"done-{clock.now()}")
+        return done
+
+    for _ in range(6):  # a machine that others use may find a run of its own slow, which is then no history
+        if run(GB10_FLOPS).health.compared_with == 2:
+            break
+    return run(7.5e12)
+
+
+def later(where: Path, first: FakeGpu, after: str, then: Mapping[str, float] | None, *words: str, until: str = "never") -> Done:
+    """The GPU changes, or with None is lost, when this file of the journal is there."""
     nvml = FakeNvml(where, first)
     changed: list[float] = []
 
     def watch() -> None:
         if not changed and list(where.glob(f"results/*/*/trials/{after}")):
             changed.append(nvml.second)
-            nvml.play(first.at(nvml.second, then))
+            nvml.play(first.refuse(nvml.second, GPU_IS_LOST) if then is None else first.at(nvml.second, then))
 
-    return bench(where, nvml.env, "--runs", "3", watch=watch)
+    return bench(where, nvml.env, *(words or ("--runs", "3")), watch=watch, until=until)
 
 
 FAULTS: dict[str, tuple[FakeGpu, str]] = {
@@ -160,18 +188,20 @@ RUNS: dict[str, Callable[[Path], Done]] = {
     **{name: partial(_fault, gpu=gpu) for name, (gpu, _) in FAULTS.items()},
     "mid-run": lambda where: later(where, healthy_gb10(), "00000.jsonl", STUCK_LOW_POWER),
     "load": lambda where: later(where, healthy_gb10().at(-100, IDLE), "before.samples", DECODE),
+    "interrupted": lambda where: later(where, healthy_gb10().at(-100, IDLE), "before.samples", DECODE, until="after.samples"),
     "silent": lambda where: plain(where, gb10_all_refused()),
     "none": lambda where: plain(where),
     "rails": boxed,
     "prochot": partial(boxed, change=lambda chip, root: chip.status(prochot=1)),
     "stall": partial(boxed, change=stall),
     "slow": slower,
+    "slow GPU": computing,
     "plug": partial(at_the_wall, kind="shelly2", words=("--requests", "80", "--runs", "1")),  # ten readings take ten seconds
     "plug that hangs": partial(at_the_wall, kind="shelly2", mood=HANG),
     "plug with kWh only": partial(
         at_the_wall, kind="homeassistant", address="homeassistant://127.0.0.1:{port}/sensor.plug_energy"
     ),
-    "lost": lambda where: plain(where, healthy_gb10().refuse(3.0, 15)),
+    "lost": lambda where: later(where, healthy_gb10(), "00000.jsonl", None),
 }
 
 
@@ -205,6 +235,14 @@ def test_load_and_idle_are_told_apart(done: Runs) -> None:
     figures = done["load"].result().figures
     assert figures["gpu_w"].value == pytest.approx(30.0, rel=0.05)
     assert figures["gpu_idle_w"].value == pytest.approx(17.0, rel=0.05), "4 W before, 30 W after"
+
+
+def test_interrupted_when_the_idle_machine_had_just_been_read(done: Runs) -> None:
+    """The figures go by that reading, since it is in the result."""
+    found = done["interrupted"].result()
+    assert (found.code, found.stored.result.state, len(found.stored.result.idle)) == (130, "interrupted", 2)
+    assert found.figures["gpu_idle_w"].value == pytest.approx(17.0, rel=0.05)
+    assert "all agree" in verify(found.stored.path)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -243,6 +281,13 @@ def test_a_slow_state_that_no_sensor_shows(done: Runs) -> None:
     """By the canary: 8 ms a token where it took 5 in the runs before."""
     health = done["slow"].result().health
     assert (health.verdict, [reason.code for reason in health.reasons], health.compared_with) == ("degraded", ["slow_state"], 3)
+
+
+def test_a_gpu_that_computes_slowly(done: Runs) -> None:
+    """It is asked before the first cell and after the last, not between cells, where it would hold up the server."""
+    health = done["slow GPU"].result().health
+    assert [canary.gpu_flop_s for canary in health.canaries] == [pytest.approx(7.5e12, rel=0.1)] * 2
+    assert (health.verdict, [reason.code for reason in health.reasons], health.compared_with) == ("degraded", ["slow_gpu"], 3)
 
 
 def test_watts_at_the_wall(done: Runs) -> None:
@@ -293,8 +338,10 @@ def test_no_library_at_all(done: Runs) -> None:
 def test_readings_that_stop_make_the_energy_unknown(done: Runs) -> None:
     found = done["lost"].result()
     assert found.code == 0, found.err
-    assert found.figures["gpu_w"].value is None
+    assert found.figures["gpu_w"].n == 1
+    assert "watts and joules are of 1 of 3 trials: nvml" in " ".join(found.out.split())
     sensors = found.stored.result.sensors
     assert sensors is not None
     assert "lost" in {absent.code for absent in sensors.absent}
+    assert (found.health.verdict, len(found.health.unseen)) == ("unknown", 4)
     assert "all agree" in verify(found.stored.path)

@@ -108,7 +108,7 @@ def test_no_number_is_cut(result: Result, width: int) -> None:
     shown = table.render(result, path=Path("x"), width=width, color=False)
     words = set(re.split(r"\s{2,}|\n", shown))
     for cell in result.cells:
-        assert table.shape(cell) in words
+        assert text.shape(cell) in words
         assert cell.verdict in words
         for _, name in table.COLUMNS:
             figure = cell.figures.get(name)

@@ -7,7 +7,7 @@ import threading
 
 import psutil
 
-from harness.sense.canary import BLOCK_BYTES, memory_bandwidth
+from harness.sense.canary import BLOCK_BYTES, SIZE_BYTES, memory_bandwidth
 
 
 def test_it_is_repeatable_and_all_cores_are_not_slower_than_half_of_them() -> None:
@@ -30,4 +30,10 @@ def test_it_gives_its_memory_and_threads_back() -> None:
 
 
 def test_too_little_memory_is_no_figure() -> None:
-    assert memory_bandwidth(0.05, BLOCK_BYTES, threads=2) is None
+    assert memory_bandwidth(0.05, psutil.virtual_memory().available // 4) is None
+
+
+def test_a_gb10_has_more_cores_than_the_arrays_have_blocks() -> None:
+    """It has 20."""
+    assert SIZE_BYTES // BLOCK_BYTES < 20
+    assert (memory_bandwidth(threads=20) or 0.0) > 1e9

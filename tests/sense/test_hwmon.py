@@ -90,15 +90,23 @@ def test_joules_come_out_right(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("how", ["missing", "silent"])
+@pytest.mark.parametrize("how", ["missing", "silent", "zero"])
 def test_without_a_dc_input(tmp_path: Path, how: str) -> None:
     rails = spbm(tmp_path, without=("dc_input.power",) if how == "missing" else ())
+    file = tmp_path / "sys/class/hwmon/hwmon5/power7_input"
     if how == "silent":
         rails.vanish("dc_input.power")
-        (tmp_path / "sys/class/hwmon/hwmon5/power7_input").mkdir()  # there, and not to be read
-    found = scopes(Hwmon(tmp_path))
+        file.mkdir()  # there, and not to be read
+    if how == "zero":
+        put(file, "0\n")
+    source = Hwmon(tmp_path)
+    found = scopes(source)
     assert found["sys_total.power"] == "system"
     assert "dc_input.power" not in found
+    if how == "silent":
+        file.rmdir()
+    put(file, "81000000\n")
+    assert scopes(source) == found, "when it comes back it is not added"
 
 
 @pytest.mark.parametrize("place", ["sys/class/hwmon/hwmon5", "sys/class/hwmon/hwmon5/device", ACPI])

@@ -119,6 +119,40 @@ def test_what_is_lost_is_said_once(tmp_path: Path) -> None:
     assert values(source)["memory.available"] == 5000 * 1024
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\0" * 300,
+        "MemTotal:",
+        "MemTotal: -1 kB\nMemAvailable: -1 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
+        f"MemTotal: {'9' * 400} kB\nMemAvailable: 1 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
+        f"MemTotal: {'9' * 5000} kB\nMemAvailable: 1 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
+        "MemAvailable: 1 kB\nMemTotal: 1 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nHugePages_Total: 4\n",
+    ],
+)
+def test_nonsense_is_no_reading_and_stops_nothing_else(tmp_path: Path, text: str) -> None:
+    """The sampler's thread reads other sources, too: nothing that a file says may end it."""
+    source = healthy(tmp_path)
+    put(tmp_path / "proc/meminfo", text)
+    found = values(source)
+    assert not [name for name in found if name.startswith("memory")]
+    assert found["psi.memory_full"] == 2.25
+    assert [absent.code for absent in source.absent] == ["lost"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "some\nfull\n", "some avg10=0.00 total\n", f"some total={'9' * 400}\nfull total=1\n", "some a=b=c\n"]
+)
+def test_stalls_that_make_no_sense(tmp_path: Path, text: str) -> None:
+    source = healthy(tmp_path)
+    put(tmp_path / "proc/pressure/memory", text)
+    found = values(source)
+    assert not [name for name in found if name.startswith("psi.memory")]
+    assert found["psi.cpu_some"] == 100.5
+    assert [absent.code for absent in source.absent] == ["lost"]
+
+
 def test_nothing_at_all(tmp_path: Path) -> None:
     source = Memory(tmp_path)
     assert list(source.read()) == []

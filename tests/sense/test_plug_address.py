@@ -20,6 +20,8 @@ NS = 1_000_000_000
         ("homeassistants://ha/sensor.a", address.Address("homeassistant", "sensor.a", "https://ha", "ha")),
         ("csv:///tmp/a%20b.csv?offset=-1.5", address.Address("csv", "/tmp/a b.csv", offset_ns=-1_500_000_000)),
         ("logs/meter.csv", address.Address("csv", "logs/meter.csv")),
+        ("logs/a@b.csv", address.Address("csv", "logs/a@b.csv")),
+        ("csv:///tmp/a@b.csv", address.Address("csv", "/tmp/a@b.csv")),
         ("logs/meter.csv?offset=3", address.Address("csv", "logs/meter.csv", offset_ns=3 * NS)),
     ],
 )
@@ -58,7 +60,18 @@ def test_a_wrong_address_says_what_is_wrong_and_how_it_should_look(typed: str, w
     assert "\n" not in refused.value.message + refused.value.hint
 
 
-def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "shelly://admin:hunter2@192.168.1.20",
+        "shely://admin:hunter2@192.168.1.20",
+        "shelly:/admin:hunter2@192.168.1.20",
+        "admin:hunter2@192.168.1.20",
+        "homeassistant://ha:8123/sensor.a?token=hunter2",
+        "homeassistants:/ha:8123/sensor.a?token=hunter2",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(typed: str) -> None:
     with pytest.raises(UsageError) as refused:
-        address.parse("shelly://admin:hunter2@192.168.1.20")
+        address.parse(typed)
     assert "hunter2" not in str(refused.value)

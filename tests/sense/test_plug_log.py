@@ -138,7 +138,7 @@ def test_a_missing_log_is_refused(tmp_path: Path) -> None:
 
 def test_a_growing_log_is_read_row_by_row_each_once(tmp_path: Path) -> None:
     """From the last row that was there on, and without a line that is not yet whole."""
-    start = unix()
+    start = unix(10)
     file = log(tmp_path, "time,power_w", f"{start - 3},1", f"{start - 2},2", f"{start - 1},3")
     source = open_plug(file)
     assert [sample.value for sample in read(source)] == [3]
@@ -207,6 +207,9 @@ def test_a_meter_whose_clock_is_off_is_put_right(tmp_path: Path) -> None:
     assert read(off) == []
     assert codes(off) == ["clock_off"]
     assert "7200 s before now" in off.absent[0].text
+    early = open_plug(f"{file}?offset=7230")
+    assert read(early) == []
+    assert "30 s after now" in early.absent[0].text
     [sample] = read(open_plug(f"{file}?offset=7200"))
     assert abs(sample.t_ns - now_ns) < 0.1 * NS
     [sample] = read(open_plug(f"csv://{file}?offset=7190"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +13,18 @@ import psutil
 import pytest
 
 from harness import clock
+from harness.comm import SENSES
 from harness.errors import MachineError
+from harness.far import begin
 from harness.measure.energy import energy
 from harness.measure.windows import Window
 from harness.schema.sensors import GPU, Sample
-from harness.sense.remote import Remote, Unread
+from harness.sense.remote import Order, Remote, Unread
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
 from tests.far_host import CAN_SSH, far_host
 
-needs_ssh = pytest.mark.skipif(not CAN_SSH, reason="needs OpenSSH's sshd and ssh")
+pytestmark = pytest.mark.skipif(not CAN_SSH, reason="needs OpenSSH's sshd and ssh")
 
 
 @pytest.fixture
@@ -30,37 +33,77 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield environment
 
 
-def there() -> list[psutil.Process]:
+def there(environment: dict[str, str]) -> list[psutil.Process]:
+    """Of this host's sensors: the programs there, and the `ssh` to them."""
+    folder = environment["PATH"].partition("/bin:")[0]
+    known = psutil.process_iter(["cmdline", "environ"])
     return [
-        p for p in psutil.process_iter(["cmdline"]) if "harness.sense" in (p.info["cmdline"] or []) and p.pid != os.getpid()
+        p
+        for p in known
+        if "harness.sense" in (p.info["cmdline"] or [])
+        and folder
+        in {(p.info["environ"] or {}).get("FAR_HOST"), (p.info["environ"] or {}).get("PATH", "").partition("/bin:")[0]}
     ]
 
 
-@needs_ssh
 def test_its_samples_come_on_our_clock_under_its_name(environment: dict[str, str]) -> None:
     began = clock.now()
     remote = Remote("far", sys.executable, environment)
     with Sampler((remote,)) as sampler:
         clock.sleep(2.5)
         samples = sampler.take()
+        names = {process.name() for process in there(environment)}
         ended = clock.now()
     assert {"memory@far", "cpu@far"} <= {sample.source for sample in samples}
     assert all(began - 10**8 < sample.t_ns < ended + 10**8 for sample in samples)
     memory = [sample for sample in samples if sample.name == "memory.available"]
     assert len(memory) >= 2
+    assert SENSES in names, "as it must not be called python3 where earlyoom looks for somebody to end"
     assert "nvml@far" in {absent.source for absent in remote.absent}
     gone = clock.now()
-    while there() and clock.since(gone) < 10:
+    while there(environment) and clock.since(gone) < 10:
         clock.sleep(0.1)
-    assert not there(), "it ends when we do"
+    assert not there(environment), "it ends when we do"
 
 
-@needs_ssh
+def test_a_clock_that_is_an_hour_ahead_is_put_right(tmp_path: Path) -> None:
+    """In ssh's place a program that speaks as the sensors of such a host would."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        f"#!{sys.executable}\n"
+        "import json, sys, time\n"
+        "def now(): return time.monotonic_ns() + 3_600_000_000_000\n"
+        "while sys.stdin.readline() == '?\\n':\n"
+        "    print(json.dumps({'t_ns': now()}), flush=True)\n"
+        "sample = [now(), 'memory', 'host', 'memory.available', 1.0, 'bytes']\n"
+        "print(json.dumps({'samples': [sample], 'absent': []}), flush=True)\n"
+    )
+    ssh.chmod(0o755)
+    began = clock.now()
+    remote = Remote("far", "python3", {"PATH": str(tmp_path)})
+    (sample,) = remote.read()
+    assert began < sample.t_ns < clock.now()
+    assert sample.source == "memory@far"
+    remote.close()
+
+
+def test_it_ends_with_its_standard_input() -> None:
+    """Though somebody still reads what it says."""
+    child = subprocess.Popen([sys.executable, "-m", "harness.sense", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    begin(child, Order("/"))
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert b"memory.available" in child.stdout.readline()
+    child.stdin.close()
+    assert child.wait(10) == 0
+    child.stdout.close()
+
+
 def test_one_that_dies_is_said_once(environment: dict[str, str]) -> None:
     remote = Remote("far", sys.executable, environment)
     with Sampler((remote,)) as sampler:
         clock.sleep(1.0)
-        for process in there():
+        for process in there(environment):
             process.send_signal(signal.SIGKILL)
         clock.sleep(1.0)
         start = clock.now()
@@ -70,7 +113,14 @@ def test_one_that_dies_is_said_once(environment: dict[str, str]) -> None:
     assert [absent.source for absent in lost] == ["remote@far"]
 
 
-@needs_ssh
+def test_it_leaves_nothing_open(environment: dict[str, str]) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    remote = Remote("far", sys.executable, environment)
+    assert len(os.listdir("/proc/self/fd")) > before
+    remote.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize(("host", "python"), [("far", "no-such-python"), ("nowhere.invalid", sys.executable)])
 def test_a_host_that_cannot_be_used_is_named(environment: dict[str, str], host: str, python: str) -> None:
     with pytest.raises(MachineError) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,12 +83,68 @@ def test_one_that_hangs_holds_up_no_other() -> None:
     assert report["beat0.02"].gaps == 0
 
 
+def test_a_late_read_moves_no_later_one() -> None:
+    """A neighbour takes 30 ms now and then: reads that come late for it do not add up."""
+    beat = Beat(0.05)
+    with Sampler((beat, Beat(0.07, hangs_s=0.03))):
+        clock.sleep(3.0)
+    assert beat.reads >= 0.93 * 60
+
+
+def test_a_slow_answer_is_of_the_middle_of_its_time() -> None:
+    """Over the network; what answers at once is read when its turn begins."""
+    with Sampler((Beat(5.0, hangs_s=0.4), Beat(6.0, alone=True, hangs_s=0.4))) as sampler:
+        start = clock.now()
+        clock.sleep(0.8)
+        late = {sample.source: (sample.t_ns - start) / NS_PER_S for sample in sampler.take()}
+    assert late == pytest.approx({"beat5.0": 0.0, "beat6.0": 0.2}, abs=0.1)
+
+
 def test_gaps_are_counted() -> None:
     with Sampler((Beat(0.05, hangs_s=1.3),)) as sampler:
         clock.sleep(3.0)
         (report,) = sampler.report().sources
     assert report.gaps >= 1
     assert report.longest_gap_s > 1
+
+
+def test_a_read_that_never_ends_is_a_gap() -> None:
+    """At the first time, and later on."""
+
+    class Stuck(Beat):
+        most = 0
+
+        def read(self) -> Iterator[Reading]:
+            if self.reads == self.most:
+                over.wait(10)
+            yield from super().read()
+
+    over, first, later = threading.Event(), Stuck(alone=True), Stuck(alone=True)
+    later.most = 3
+    with Sampler((first, later)) as sampler:
+        clock.sleep(1.5)
+        reports = sampler.report().sources
+        over.set()
+    assert [(report.reads, report.gaps) for report in reports] == [(0, 1), (3, 1)]
+    assert all(1 < report.longest_gap_s < 2.5 for report in reports)
+
+
+def test_after_its_end_the_report_stays_the_same() -> None:
+    with Sampler((Beat(0.02),)) as sampler:
+        clock.sleep(0.1)
+    before = sampler.report()
+    clock.sleep(1.2)
+    assert sampler.report() == before
+
+
+def test_the_cost_is_all_that_its_threads_use() -> None:
+    with Sampler((Memory(), Cpu(), Beat(0.005), Beat(0.006, alone=True))) as sampler:
+        clock.sleep(2.0)
+        threads = [thread.native_id for thread in threading.enumerate() if thread.name == "sampler"]
+        used_ns = sum(int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[0]) for thread in threads)
+        report = sampler.report()
+    assert report.cpu_s == pytest.approx(used_ns / NS_PER_S, rel=0.15)
+    assert sum(source.cpu_s for source in report.sources) < report.cpu_s
 
 
 def test_after_waiting_every_source_has_a_reading_past_the_instant() -> None:
@@ -121,6 +178,20 @@ def test_one_that_says_nothing_is_not_waited_for() -> None:
         start = clock.now()
         sampler.wait_past(start)
         assert clock.since(start) < 1.5
+
+
+def test_one_that_has_fallen_silent_is_not_waited_for() -> None:
+    class Dying(Beat):
+        def read(self) -> Iterator[Reading]:
+            if self.reads < 3:
+                yield from super().read()
+
+    with Sampler((Dying(0.02),)) as sampler:
+        clock.sleep(0.5)
+        start = clock.now()
+        sampler.wait_past(start)
+        assert clock.since(start) < 1.5
+        assert len(sampler.take()) == 3
 
 
 def test_the_real_ones() -> None:

@@ -14,16 +14,16 @@ DELTA = {"linear_num_value_heads": 4, "linear_key_head_dim": 16, "linear_value_h
 
 
 def per(layers: int, window: int | None = None) -> CacheLayers:
-    return CacheLayers(layers=layers, token_bytes=64 * layers, window=window)
+    return CacheLayers(layers=layers, token_bytes=64 * layers, window=window, heads=2)
 
 
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
         ({}, (per(2),)),
-        ({"num_key_value_heads": None}, (CacheLayers(layers=2, token_bytes=256),)),
-        ({"head_dim": None, "hidden_size": 64}, (CacheLayers(layers=2, token_bytes=256),)),
-        ({"v_head_dim": 4}, (CacheLayers(layers=2, token_bytes=96),)),
+        ({"num_key_value_heads": None}, (CacheLayers(layers=2, token_bytes=256, heads=4),)),
+        ({"head_dim": None, "hidden_size": 64}, (CacheLayers(layers=2, token_bytes=256, heads=2),)),
+        ({"v_head_dim": 4}, (CacheLayers(layers=2, token_bytes=96, heads=2),)),
         ({"kv_lora_rank": 256, "qk_rope_head_dim": 64}, (CacheLayers(layers=2, token_bytes=2 * 320 * 2),)),
         ({"sliding_window": 512, "use_sliding_window": False}, (per(2),)),
         ({"sliding_window": 512, "model_type": "mistral"}, (per(2, 512),)),
@@ -63,6 +63,7 @@ def test_by_the_configuration(config: dict[str, object], expected: tuple[CacheLa
         ({"sliding_window": 512, "model_type": ["new"]}, "no word which"),
         ({"layer_types": ["full_attention", "chunked_attention"]}, "chunked_attention"),
         ({"layer_types": ["full_attention"]}, "fewer"),
+        ({"layer_types": [None, None]}, "'None'"),
         ({"layer_types": ["sliding_attention"] * 2}, "no word of their window"),
         ({"kv_lora_rank": 512, "qk_rope_head_dim": 64, "index_topk": 2048}, "sparse"),
         (SSM, "no word which"),

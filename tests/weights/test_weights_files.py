@@ -26,7 +26,7 @@ def test_a_dense_model_reads_all_but_its_input_embedding(tmp_path: Path) -> None
     assert weights.step_bytes == 1630
     assert weights.unread == {"input embedding": 1000}
     assert weights.experts is None
-    assert weights.cache == (CacheLayers(layers=2, token_bytes=2 * 2 * 2 * 8 * 2),)
+    assert weights.cache == (CacheLayers(layers=2, token_bytes=2 * 2 * 2 * 8 * 2, heads=2),)
 
 
 def test_a_tied_embedding_is_read_whole_as_the_head(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_gguf_blocks_of_k_quants(tmp_path: Path, version: int) -> None:
     weights = found(tmp_path / "m.gguf")
     assert weights.memory_bytes == sum(size for *_, size in tensors)
     assert weights.unread == {"input embedding": 2100}
-    assert weights.cache == (CacheLayers(layers=2, token_bytes=2 * 2 * 2 * 64 * 2),)
+    assert weights.cache == (CacheLayers(layers=2, token_bytes=2 * 2 * 2 * 64 * 2, heads=2),)
     (tmp_path / "mmproj-m.gguf").write_bytes(b"loaded beside it")
     assert found(tmp_path) == weights
 
@@ -198,7 +198,7 @@ def test_the_wheels_model_adds_up_to_its_file() -> None:
     weights = found(file)
     assert weights.step_bytes == weights.memory_bytes == 96_576_768  # tied: all of it
     assert 0.98 < weights.memory_bytes / file.stat().st_size < 1  # the rest is the vocabulary
-    assert weights.cache == (CacheLayers(layers=30, token_bytes=2 * 30 * 3 * 64 * 2),)
+    assert weights.cache == (CacheLayers(layers=30, token_bytes=2 * 30 * 3 * 64 * 2, heads=3),)
 
 
 def test_a_folder_without_a_model_is_a_reason(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.weights import gguf as reader
@@ -190,6 +190,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=8))
 def test_any_configuration_gives_a_cache_or_a_reason(config: dict[str, object]) -> None:
     found, reason = cache(from_json(LLAMA | config), None)
@@ -206,6 +207,7 @@ WHOLE = {
 }
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(WHOLE)), st.data())
 def test_any_change_of_a_file_gives_weights_or_a_reason(name: str, data: st.DataObject) -> None:
     whole = bytearray(WHOLE[name])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from harness.engines import vllm
 from harness.engines.base import Diagnosis, ServerFacts
 from harness.engines.paced.behaviours import CONTEXT_TOKENS
+from harness.schema.memory import Claim
 
 NAME = "paced"
 HEALTH = "/health"
@@ -28,6 +29,10 @@ def facts(get: Callable[[str], object | None]) -> ServerFacts:
 
 def context_limit(argv: Sequence[str]) -> int | None:
     return CONTEXT_TOKENS
+
+
+def memory(argv: Sequence[str], env: Mapping[str, str]) -> Claim | None:
+    return None
 
 
 def needs_gpu(argv: Sequence[str], env: Mapping[str, str]) -> bool:

@@ -33,22 +33,22 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def parse(address: str) -> Address:
-    """Touches neither network nor disk. Raises UsageError; a password in the address is not repeated there."""
+    """Touches neither network nor disk. Raises UsageError; a password or token in the address is not repeated there."""
     scheme, mark, rest = address.partition("://")
-    if not mark:
-        path, _, query = address.partition("?")
-        if path.endswith(".csv"):
-            return Address(CSV, path, offset_ns=_offset_ns(address, query))
-        raise _wrong(address, "it names no kind of meter and is not the path of a .csv file", *LOOKS)
+    path, _, query = address.partition("?")
+    if not mark and path.endswith(".csv"):
+        return Address(CSV, path, offset_ns=_offset_ns(address, query))
     if scheme == CSV:
         path, _, query = rest.partition("?")
         if not path.startswith("/"):
             raise _wrong(address, "the path after csv:// is not absolute", CSV)
         return Address(CSV, unquote(path), offset_ns=_offset_ns(address, query))
-    if "@" in rest:
+    if "@" in address:
         raise UsageError(
             "the address of a power meter carries no user and no password", f"{_look(*LOOKS)}; tokens are given apart"
         )
+    if not mark:
+        raise _wrong(address, "it names no kind of meter and is not the path of a .csv file", *LOOKS)
     if scheme not in SCHEMES:
         near = did_you_mean(scheme, [*SCHEMES, CSV])
         raise _wrong(
@@ -98,7 +98,8 @@ def _offset_ns(address: str, query: str) -> int:
 
 
 def _wrong(address: str, why: str, *kinds: str) -> UsageError:
-    return UsageError(f"'{address}' is no address of a power meter: {why}", _look(*kinds))
+    bare = address.partition("?")[0]  # behind it somebody may have put a token
+    return UsageError(f"'{bare}' is no address of a power meter: {why}", _look(*kinds))
 
 
 def _look(*kinds: str) -> str:

@@ -25,8 +25,10 @@ TIMES = {"time", "timestamp", "datetime", "date", "ts", "unix", "unixtime", "epo
 CHUNK_BYTES = 1 << 20
 TAIL_BYTES = 1 << 16
 FAR_NS = 300 * NS_PER_S
-"""Rows further from now belong to a clock that is wrong, to another time zone, or to a log that has ended. A program that writes its
+"""Rows further back belong to a clock that is wrong, to another time zone, or to a log that has ended. A program that writes its
 buffer now and then is still within."""
+AHEAD_NS = 2 * NS_PER_S
+"""Rows later than now by more than a rounded second belong to a clock that is wrong: their watts would be laid beside other requests."""
 MILLISECONDS_FROM = 1e11
 """As seconds that would be the year 5138."""
 LAST_MOMENT = 1e15
@@ -109,7 +111,7 @@ class MeterLog:
             return
         t_ns, measured = _row(self._columns, line)
         t_ns += to_monotonic_ns
-        if abs(ahead_ns := t_ns - clock.now()) > FAR_NS:
+        if not -FAR_NS <= (ahead_ns := t_ns - clock.now()) <= AHEAD_NS:
             side = "after" if ahead_ns > 0 else "before"
             raise Fault(
                 CLOCK_OFF,

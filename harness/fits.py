@@ -1,0 +1,90 @@
+"""Whether a server will fit this machine's memory, before it is started: by the headers of the model's files, else by the recipe's
+metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from harness.engines import ENGINES, flags
+from harness.launch.watchdog import default_floor
+from harness.schema.machine import Machine
+from harness.schema.memory import UNKNOWN, Claim, Fit
+from harness.schema.plan import Plan
+from harness.schema.recipe import Recipe
+from harness.schema.weights import METADATA, Weights
+from harness.weights import fit, metadata, model
+from harness.weights.config import number
+
+CACHE_FLAGS = ("--kv-cache-dtype", "--cache-type-k", "-ctk")
+
+
+def of_plan(plan: Plan, recipe: Recipe, machine: Machine) -> Fit | None:
+    """None where nothing is started, or what is started has no model. `recipe` is the one that the plan was made of."""
+    if plan.launch is None:
+        return None
+    asked = max((cell.context_tokens * (cell.concurrency or 1) for cell in plan.workload.cells), default=0)
+    gpu = "gpu" in plan.requires
+    return of_command(
+        planned(plan, recipe), plan.engine, plan.launch.argv, plan.launch.env, machine, gpu=gpu, asked_tokens=asked
+    )
+
+
+def planned(plan: Plan, recipe: Recipe) -> Recipe:
+    """The recipe with the plan's model; metadata of another model is left out."""
+    said = recipe.metadata if plan.model == recipe.model else {}
+    return msgspec.structs.replace(recipe, model=plan.model, model_revision=plan.model_revision, metadata=said)
+
+
+def of_command(
+    recipe: Recipe,
+    engine: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    machine: Machine,
+    *,
+    gpu: bool,
+    asked_tokens: int = 0,
+) -> Fit | None:
+    """The same, of a command line."""
+    claim = ENGINES[engine].memory(argv, env)
+    if claim is None:
+        return None
+    weights, reason = weigh(recipe, claim, argv, machine)
+    if weights is None:
+        return Fit(verdict=UNKNOWN, text=f"what the weights need is not known: {reason}")
+    draft, unweighed = _draft(recipe, claim, machine)
+    found = fit.fit(
+        fit.room(machine, gpu=gpu, floor_bytes=default_floor(machine) or 0),
+        weights,
+        draft,
+        claim,
+        context=number(recipe.metadata, "model_max_len"),
+        asked_tokens=asked_tokens,
+    )
+    basis = "By the recipe's metadata" if weights.source == METADATA else "By the headers of its files"
+    return msgspec.structs.replace(found, text=f"{found.text}. {basis}{unweighed}.")
+
+
+def weigh(recipe: Recipe, claim: Claim | None, argv: Sequence[str], machine: Machine) -> tuple[Weights | None, str]:
+    """The model's weights, with the cache in the type that the command line asks for; None comes with a reason. Where weights are quantised
+    while they are loaded, their files say too much, and metadata goes before them."""
+    said = flags.value(argv, *CACHE_FLAGS)
+    kv_dtype = None if said in (None, "auto") else said
+    if claim is not None and claim.quantises:
+        weights, _ = metadata.from_metadata(recipe.metadata, model=recipe.model, kv_dtype=kv_dtype)
+        if weights is not None:
+            return weights, ""
+    return model.weigh(recipe.model, recipe.model_revision, machine, said=recipe.metadata or None, kv_dtype=kv_dtype)
+
+
+def _draft(recipe: Recipe, claim: Claim, machine: Machine) -> tuple[Weights | None, str]:
+    """The draft model's, and what to say where they are not known: `draft_gb` of the metadata is `draft_model`'s."""
+    if claim.draft is None or claim.draft == recipe.model:
+        return None, ""
+    weights, _ = model.weigh(claim.draft, None, machine, said=None)
+    size = metadata.parameters(recipe.metadata.get("draft_gb")) if recipe.metadata.get("draft_model") == claim.draft else None
+    if weights is None and size is not None:
+        weights = Weights(source=METADATA, memory_bytes=round(size * 1e9), step_bytes=round(size * 1e9))
+    return weights, "" if weights else f"; without {claim.draft}, whose size is not known"

@@ -1,0 +1,128 @@
+"""From a recipe and what lies on the machine to a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness import fits
+from harness.recipe.cells import GridOverrides
+from harness.recipe.load import loads
+from harness.recipe.resolve import resolve
+from harness.schema.machine import Machine
+from harness.schema.memory import FITS, MISFIT, UNKNOWN, Fit
+from tests.doctor.patients import machine
+from tests.weights.model_files import LLAMA, dense, folder
+
+RECIPE = """
+recipe_version: "2"
+name: mine
+model: org/model
+runtime: vllm
+container: org/image:2026-01-01
+max_nodes: 1
+metadata: {model_params: 30B, model_dtype: bfloat16, num_layers: 10, num_kv_heads: 2, head_dim: 64, kv_dtype: bf16, model_max_len: 4096}
+command: |
+  vllm serve {model} --gpu-memory-utilization 0.8
+"""
+
+
+def found(
+    text: str = RECIPE, of: Machine | None = None, *, url: str | None = None, streams: int = 4, **overrides: str
+) -> Fit | None:
+    recipe, here = loads(text, "mine.yaml"), of or machine()
+    grid = GridOverrides(pp=(512,), tg=(128,), concurrency=(streams,))
+    plan = resolve(recipe, here, overrides=overrides, profile=None, grid=grid, seed=0, url=url)
+    return fits.of_plan(plan, recipe, here)
+
+
+def verdict(text: str = RECIPE, of: Machine | None = None, *, streams: int = 4, **overrides: str) -> Fit:
+    made = found(text, of, streams=streams, **overrides)
+    assert made is not None
+    return made
+
+
+def hub(tmp_path: Path, name: str) -> Path:
+    """An empty snapshot in the hub's cache."""
+    path = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+    (path / "refs").mkdir(parents=True)
+    (path / "refs/main").write_text("abc")
+    (path / "snapshots/abc").mkdir(parents=True)
+    return path / "snapshots/abc"
+
+
+def test_by_the_metadata() -> None:
+    made = verdict()
+    assert made.verdict == FITS
+    assert made.weights_bytes == 60_000_000_000
+    assert made.cache_bytes == 4096 * 2 * 10 * 2 * 64 * 2
+    assert made.text.endswith("By the recipe's metadata.")
+
+
+def test_files_go_before_the_metadata(tmp_path: Path) -> None:
+    folder(hub(tmp_path, "org/model"), dense())
+    made = verdict(of=machine(hf_home=str(tmp_path)))
+    assert (made.weights_bytes, made.text.endswith("By the headers of its files.")) == (2630, True)
+    broken = hub(tmp_path / "broken", "org/model")
+    (broken / "model.safetensors").write_bytes(b"")
+    made = verdict(of=machine(hf_home=str(tmp_path / "broken")))
+    assert (made.verdict, "has only 0 bytes" in made.text) == (UNKNOWN, True)
+
+
+def test_weights_that_are_quantised_on_loading_go_by_the_metadata(tmp_path: Path) -> None:
+    folder(hub(tmp_path, "org/model"), dense())
+    said = RECIPE.replace("model_dtype: bfloat16", "model_dtype: fp8")
+    on_load = verdict(said.replace("--gpu", "--quantization fp8 --gpu"), machine(hf_home=str(tmp_path)))
+    assert on_load.weights_bytes == 30_000_000_000
+    stored = verdict(said.replace("--gpu", "--quantization gptq --gpu"), machine(hf_home=str(tmp_path)))
+    assert stored.weights_bytes == 2630
+
+
+def test_another_model_has_another_size() -> None:
+    made = verdict(model="org/other")
+    assert (made.verdict, made.weights_bytes) == (UNKNOWN, None)
+    assert "org/other: it is not on this machine, and no metadata tells its size" in made.text
+
+
+def test_the_servers_own_cache_type_counts() -> None:
+    half = verdict(RECIPE.replace("--gpu", "--kv-cache-dtype fp8 --gpu"))
+    assert half.cache_bytes == (verdict().cache_bytes or 0) / 2
+
+
+def test_a_draft_model(tmp_path: Path) -> None:
+    speculative = RECIPE.replace(
+        "--gpu", """--speculative-config '{"model": "org/draft", "method": "eagle", "num_speculative_tokens": 3}' --gpu"""
+    )
+    untold = verdict(speculative)
+    assert (untold.draft_bytes, "without org/draft, whose size is not known" in untold.text) == (None, True)
+    told = speculative.replace("{model_params", "{draft_model: org/draft, draft_gb: 0.5, model_params")
+    assert verdict(told).draft_bytes == 500_000_000
+    assert verdict(told.replace("draft_model: org/draft", "draft_model: org/another")).draft_bytes is None
+    folder(hub(tmp_path, "org/draft"), dense(1), LLAMA | {"num_hidden_layers": 1})
+    made = verdict(told, machine(hf_home=str(tmp_path)))
+    assert made.draft_bytes == 2320
+    assert made.cache_bytes == (verdict().cache_bytes or 0) + 4096 * 2 * 2 * 8 * 2
+    mtp = speculative.replace('"model": "org/draft", "method": "eagle"', '"method": "mtp"')
+    assert verdict(mtp).text == verdict().text
+
+
+def test_nothing_is_started_or_has_no_model() -> None:
+    assert found(url="http://127.0.0.1:9") is None
+    assert found(RECIPE.replace("vllm serve {model}", "paced").replace("max_nodes: 1", "harness: {engine: paced}")) is None
+
+
+def test_hostile_metadata_blocks_nothing() -> None:
+    for value in ("1e99", "-5B", "[1, 2]", "{a: b}", "true", "9999999999T", ".nan", ".inf", "''", "0.0000001"):
+        for key in ("model_params", "active_params", "model_vram", "num_layers", "head_dim", "model_max_len", "kv_dtype"):
+            said = RECIPE.replace("{model_params: 30B,", "{model_params: 30B, ").replace(f"{key}: ", f"x_{key}: ")
+            made = verdict(said.replace("metadata: {", f"metadata: {{{key}: {value}, "))
+            assert made.verdict in (FITS, MISFIT, UNKNOWN)
+            assert not made.certain
+
+
+def test_the_cells_that_will_be_measured_are_counted() -> None:
+    """94 of 104 GB are weights, 512,000 bytes a token the cache."""
+    large = RECIPE.replace("30B", "47B").replace("num_layers: 10", "num_layers: 1000")
+    assert verdict(large).holds_tokens == (int(0.8 * 121 * 2**30) - 94_000_000_000) // 512_000
+    assert (verdict(large).verdict, "at once" in verdict(large).text) == (FITS, False)
+    many = verdict(large, streams=64)
+    assert (many.verdict, "the cells ask for 40,960 at once: requests will wait" in many.text) == (FITS, True)
