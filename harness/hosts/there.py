@@ -246,8 +246,9 @@ def supervise() -> None:
     except OSError:  # nobody listens any more
         pass
     finally:
+        unfinished = child.poll() is None
         _end(found, order["mark"], seen)
-        if order["undo"]:
+        if unfinished and order["undo"]:  # else home has done it, and what has that name by now may be another run's
             run(order["undo"], UNDO_LIMIT_S)
 
 
