@@ -15,7 +15,7 @@ import pytest
 from harness import clock
 from harness.comm import SENSES
 from harness.errors import MachineError
-from harness.far import begin
+from harness.far import LEASE_S, begin
 from harness.measure.energy import energy
 from harness.measure.windows import Window
 from harness.schema.sensors import GPU, Sample
@@ -97,6 +97,15 @@ def test_it_ends_with_its_standard_input() -> None:
     child.stdin.close()
     assert child.wait(10) == 0
     child.stdout.close()
+
+
+@pytest.mark.machines
+def test_it_goes_on_while_we_are_there(environment: dict[str, str]) -> None:
+    """Longer than it would wait in silence."""
+    with Sampler((Remote("far", sys.executable, environment),)) as sampler:
+        clock.sleep(LEASE_S + 3)
+        age_s = clock.since(sampler.take()[-1].t_ns)
+    assert age_s < 3
 
 
 def test_one_that_dies_is_said_once(environment: dict[str, str]) -> None:
