@@ -12,9 +12,10 @@ import msgspec
 from harness import offline
 from harness.engines import ENGINES
 from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
+from harness.hosts.cluster import open_places
 from harness.hosts.local import LocalHost, is_this_machine
 from harness.instruments import Instruments
-from harness.launch import container, flags, oom, preflight, server
+from harness.launch import container, flags, machines, oom, preflight, ranks, server
 from harness.launch.memory import RETURN_LIMIT_S, drop_caches, memory_back
 from harness.launch.server import Server
 from harness.launch.watchdog import default_floor
@@ -29,7 +30,7 @@ from harness.schema.recipe import Recipe
 from harness.schema.result import Result
 from harness.sense import memory
 from harness.sense.sampler import Sampler
-from harness.sense.sources import open_named, open_sources
+from harness.sense.sources import open_named, open_nodes, open_sources
 from harness.store.folder import ResultFolder
 
 
@@ -39,8 +40,8 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     Raises `MachineError`, `EngineError`, `StoreError`; cells that are not valid are in the result, see `exit_code`.
     """
     plan = _ready_plan(order, observer)
-    here = plan.launch is not None or is_this_machine(plan.host)
-    named = open_named(order.named, order.environment)
+    here = any(node.here for node in plan.nodes) if plan.nodes else plan.launch is not None or is_this_machine(plan.host)
+    named = (*open_named(order.named, order.environment), *open_nodes(plan.nodes, order.named, order.environment))
     sources = (*named, *open_sources(order.system_root)) if here else named
     folder = ResultFolder.create(root, plan.recipe_name, order.recipe.text, plan)
     observer.say(f"Results: {folder.path}")
@@ -60,12 +61,12 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
             try:
                 run.open(running)
                 run.measure()
-            except EngineError:
+            except (EngineError, MachineError):
                 if running:
-                    running.check_failed()  # that it has died, and why, says more than that it does not answer
+                    running.explain()  # that it has died, and why, says more than that it does not answer
                 raise
             if running:
-                running.check()
+                running.explain()
             result = run.result("complete")
             folder.finish(result)
     except (KeyboardInterrupt, SystemExit):
@@ -104,9 +105,9 @@ def recipe_for_url(url: str) -> Recipe:
 
 
 def with_image(order: Order) -> Order:
-    """The order with what its container image is on this machine, where Docker has it."""
+    """The order with what its container image is on this machine, where Docker has it and the server's head runs here."""
     launch = order.plan().launch
-    if launch is None or launch.image is None or order.machine.docker is None:
+    if launch is None or launch.image is None or launch.host is not None or order.machine.docker is None:
         return order
     found = container.image(LocalHost(), launch.image)
     terms = msgspec.structs.replace(order.terms, images={launch.image: found} if found else {})
@@ -118,6 +119,8 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     order = with_image(order)
     plan = order.plan()
     if plan.launch is None:
+        return plan
+    if plan.nodes:  # they are looked at when we are connected to them
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
     _look_at_memory(plan, observer)
@@ -160,8 +163,37 @@ def _check_flags(order: Order, engine: str, image: str | None) -> None:
 
 
 @contextmanager
+def _ranks(order: Order, plan: Plan, log: Path, observer: Observer) -> Iterator[Server]:
+    """On the machines of the plan, after a look at each."""
+    hosts = [node.host for node in plan.nodes]
+    with open_places(hosts, order.environment) as places:
+        observer.say(f"Looking at {', '.join(hosts)}")
+        floor = order.memory_floor_bytes
+        machines.require(machines.look(plan, places, order.machine.models.get(plan.model), floor))
+        oom.make_poor_victim()
+        for place in places if order.drop_caches else ():
+            drop_caches(place.host)
+        observer.say(f"Starting {plan.engine} with {plan.model} on {', '.join(hosts)} (log: {log})")
+        with ranks.serve(
+            plan,
+            ENGINES[plan.engine],
+            places,
+            log,
+            on_step=lambda step, seconds: observer.say(f"  {step.replace('_', ' ')} after {seconds:.1f} s"),
+            environment=order.environment,
+            floors=[machines.floor(node, floor) for node in plan.nodes],
+            available=partial(memory.free_bytes, order.system_root),
+        ) as running:
+            yield running
+
+
+@contextmanager
 def _server(order: Order, plan: Plan, log: Path, observer: Observer) -> Iterator[Server]:
     assert plan.launch is not None
+    if plan.nodes:
+        with _ranks(order, plan, log, observer) as running:
+            yield running
+        return
     host = LocalHost()
     oom.make_poor_victim()
     if order.drop_caches:

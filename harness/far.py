@@ -1,25 +1,30 @@
 """Programs of ours on another host, by the user's own ssh, and how far that host's clock is from ours.
 
-Each is `python -m MODULE -`: standard input first brings questions after its clock, then its order. When standard input ends, whoever asked
-has gone.
+Each is `python -m MODULE -`: standard input first brings questions after its clock, then its order, then an empty line every few seconds.
+When standard input ends, whoever asked has gone; when it is silent, the connection is cut, which sshd there would not notice for long.
 """
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from harness import clock
 
-SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3")
-"""Never asks for a password. A connection that is cut without a word ends after 30 s: by itself ssh would wait for ever."""
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=4", "-o", "ServerAliveCountMax=3")
+"""Never asks for a password. A connection that is cut without a word ends within 16 s: by itself ssh would wait for ever."""
 ANSWER_S = 30.0
 """How long a host has to answer: to connect, and to start Python there."""
 TICK = b"?\n"
 TICKS = 9
+PULSE_S, LEASE_S = 2.0, 20.0
 
 
 class Tock(msgspec.Struct, frozen=True):
@@ -42,23 +47,65 @@ def command(host: str, python: str, module: str) -> list[str]:
 def begin(child: subprocess.Popen[bytes], order: object, answer_s: float = ANSWER_S) -> Offset:
     """Compares the clocks and hands the order over. Raises `OSError` or `msgspec.DecodeError` when nobody answers there, or not within
     `answer_s`."""
-    assert child.stdin is not None
-    assert child.stdout is not None
+    stdin, stdout = child.stdin, child.stdout
+    assert stdin is not None
+    assert stdout is not None
+
+    def ask() -> int:
+        stdin.write(TICK)
+        stdin.flush()
+        if not select.select([stdout], [], [], answer_s)[0]:
+            raise TimeoutError
+        return msgspec.json.decode(stdout.readline(), type=Tock).t_ns
+
+    found = compare(ask)
+    stdin.write(msgspec.json.encode(order) + b"\n")
+    stdin.flush()
+    return found
+
+
+def compare(ask: Callable[[], int]) -> Offset:
+    """Some clock minus ours; `ask` gives its instant."""
     best = None
     for _ in range(TICKS):
         before = clock.now()
-        child.stdin.write(TICK)
-        child.stdin.flush()
-        if not select.select([child.stdout], [], [], answer_s)[0]:
-            raise TimeoutError
-        theirs = msgspec.json.decode(child.stdout.readline(), type=Tock).t_ns
+        theirs = ask()
         after = clock.now()
         found = Offset(theirs - (before + after) // 2, (after - before) // 2)
         best = found if best is None or found.error_ns < best.error_ns else best
-    child.stdin.write(msgspec.json.encode(order) + b"\n")
-    child.stdin.flush()
     assert best is not None
     return best
+
+
+@contextmanager
+def beating(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Tells a child that has its order, every few seconds, that we are there."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(PULSE_S):
+            try:
+                if child.stdin is not None:
+                    child.stdin.write(b"\n")
+                    child.stdin.flush()
+            except (OSError, ValueError):  # it has ended, or is told to
+                return
+
+    thread = threading.Thread(target=beat, name="beating", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def until_gone() -> bool:
+    """There: waits until whoever asked has gone. False: the connection is cut, and nobody will read what is still said."""
+    while select.select([0], [], [], LEASE_S)[0]:
+        if not os.read(0, 1 << 16):  # not by the buffer, whose lock the interpreter wants when it ends
+            return True
+    return False
 
 
 def ordered() -> bytes:

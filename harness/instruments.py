@@ -55,13 +55,20 @@ class Instruments:
         self._unseen: tuple[str, ...] | None = None if here else ("the machine that the server runs on",)
 
     def watts(self) -> dict[str, float]:
-        """Now, by scope; of a scope that several sources read, the first one's. What was lost meanwhile is not shown."""
-        found: dict[str, dict[str, float]] = {}
+        """Now, by scope: of several sources that read it on one host the first one's, and over hosts the sum, where all have it. What was
+        lost meanwhile is not shown."""
+        found: dict[str, dict[str, dict[str, float]]] = {scope: {} for scope in POWER_SCOPES}
+        hosts = set()
         for sample in self.sampler.latest().values():
+            hosts.add(sample.host)
             if sample.scope in POWER_SCOPES and sample.name.endswith(".power") and clock.since(sample.t_ns) < FRESH_S:
-                of_scope = found.setdefault(sample.scope, {})
-                of_scope[sample.source] = of_scope.get(sample.source, 0.0) + sample.value
-        return {scope: next(iter(found[scope].values())) for scope in POWER_SCOPES if scope in found}
+                of_source = found[sample.scope].setdefault(sample.host, {})
+                of_source[sample.source] = of_source.get(sample.source, 0.0) + sample.value
+        return {
+            scope: sum(next(iter(of_host.values())) for of_host in found[scope].values())
+            for scope in POWER_SCOPES
+            if found[scope] and hosts == found[scope].keys()
+        }
 
     def look_before(self) -> None:
         """Before our server starts: what computes on the GPU now is somebody else's."""

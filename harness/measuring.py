@@ -86,7 +86,7 @@ class Run:
         self.session = open_session(self.plan, running, self.order.api_key, self.folder.id, self.order.served_model)
         self.plan, self.facts = self.session.plan, self.session.facts
         self.folder.save_plan(self.plan)
-        path = self.order.machine.models.get(self.plan.model) if running else None
+        path = self.order.machine.models.get(self.plan.model) if running and self.instruments.here else None
         self.files = hash_files(Path(path), HASH_LIMIT_BYTES) if path else ()
         self.weights = self.weigh()
         self.observer.say(f"Measuring {self.plan.served_model} on {self.facts.name} {self.facts.version or ''}".rstrip())
@@ -327,9 +327,18 @@ class Run:
             trials=tuple(self.trials),
             cells=cells,
             skipped=(*self.plan.workload.skipped, *self.skipped),
-            findings=(*((fake,) if fake else ()), *self.findings.values(), *goodput.findings(cells)),
+            findings=(*((fake,) if fake else ()), *self._elsewhere(), *self.findings.values(), *goodput.findings(cells)),
             notes=self.plan.notes,
         )
+
+    def _elsewhere(self) -> list[Finding]:
+        hosts = [node.host for node in self.plan.nodes]
+        if not hosts:
+            return []
+        text = (
+            f"the server ran on {', '.join(hosts)}: plan.json tells of these; the machine named here is where the harness ran"
+        )
+        return [Finding(code="machines", severity="note", text=text)]
 
 
 def _wall() -> str:

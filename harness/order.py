@@ -12,6 +12,7 @@ from harness import fits
 from harness.recipe.docker import Terms
 from harness.recipe.resolve import GridOverrides, resolve
 from harness.schema.machine import Machine
+from harness.schema.node import Node
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
 from harness.sense.sources import Named
@@ -31,6 +32,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     driver_host: str | None = None
     """Where the load driver runs, by ssh; None: here."""
     driver_python: str = "python3"
+    nodes: tuple[Node, ...] = ()
+    """Where the server runs, its head first; none: here."""
     url: str | None
     served_model: str | None
     """With `url`: which of the models it serves."""
@@ -53,7 +56,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Of the caller: what engines inherit is chosen from it."""
 
     def plan(self, **more: str) -> Plan:
-        """Reads the headers of the model's files, where it lies on this machine."""
+        """Reads the headers of the model's files, where it lies on this machine. Whether it fits other machines is not looked at."""
         plan = resolve(
             self.recipe,
             self.machine,
@@ -66,8 +69,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             driver_host=self.driver_host,
             driver_python=self.driver_python,
             terms=self.terms,
+            nodes=self.nodes,
         )
-        return msgspec.structs.replace(plan, fit=fits.of_plan(plan, self.recipe, self.machine))
+        return plan if plan.nodes else msgspec.structs.replace(plan, fit=fits.of_plan(plan, self.recipe, self.machine))
 
 
 class Now(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,6 +87,7 @@ def test_nobody_below_the_cli_prints_or_reads_the_environment() -> None:
         "load/__main__.py",
         "sense/__main__.py",
         "engines/embedded.py",
+        "hosts/there.py",
         "engines/paced/__main__.py",
         "unpack.py",
     }  # programs of their own, with a standard output

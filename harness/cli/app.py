@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import machine, packs, recipes, results, settings
+from harness.cli import machine, machines, packs, recipes, results, settings
 from harness.cli import reproduce as reproducing
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ def bench(
     load_python: LoadPython = None,
     allow: Allow = None,
     offline: Offline = False,
+    hosts: machines.Hosts = None,
+    cluster: machines.ClusterName = None,
     url: Url = None,
     model: Model = None,
     api_key_env: Annotated[
@@ -143,7 +145,7 @@ def bench(
         Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and stop; touches neither network nor disk.")
+        bool, typer.Option("--dry-run", help="Print the plan and stop; touches no disk, and no network but for --hosts.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -168,6 +170,8 @@ def bench(
         load_python=load_python,
         allow=allow,
         offline=offline,
+        hosts=hosts,
+        cluster=cluster,
         url=url,
         model=model,
         api_key_env=api_key_env,
@@ -211,6 +215,8 @@ def plan(
     load_python: LoadPython = None,
     allow: Allow = None,
     offline: Offline = False,
+    hosts: machines.Hosts = None,
+    cluster: machines.ClusterName = None,
     url: Url = None,
     model: Model = None,
     json: Json = False,
@@ -236,6 +242,8 @@ def plan(
         load_python=load_python,
         allow=allow,
         offline=offline,
+        hosts=hosts,
+        cluster=cluster,
         url=url,
         model=model,
     )
@@ -326,9 +334,16 @@ def calibrate(
 
 
 @app.command()
-def serve(recipe: RecipeName = None, set_: Set = None, allow: Allow = None, offline: Offline = False) -> None:
+def serve(
+    recipe: RecipeName = None,
+    set_: Set = None,
+    allow: Allow = None,
+    offline: Offline = False,
+    hosts: machines.Hosts = None,
+    cluster: machines.ClusterName = None,
+) -> None:
     """Start a recipe's server and keep it until Ctrl-C; measures nothing."""
-    order = settings.order(recipe, None, set_, allow=allow, offline=offline)
+    order = settings.order(recipe, None, set_, allow=allow, offline=offline, hosts=hosts, cluster=cluster)
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
 

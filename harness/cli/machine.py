@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import settings
+from harness.cli import machines, settings
 
 if TYPE_CHECKING:
     from harness.schema.doctor import Glance
@@ -35,6 +35,8 @@ def doctor(
     recipe: Annotated[
         str | None, typer.Argument(help="Look at what this recipe needs, too: its name, or the path of its file.")
     ] = None,
+    hosts: machines.Hosts = None,
+    cluster: machines.ClusterName = None,
     plug: Plug = None,
     plug_token_env: PlugToken = None,
     results_dir: Annotated[
@@ -42,11 +44,12 @@ def doctor(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Look whether this machine is fit to be measured: changes nothing, takes seconds."""
+    """Look whether this machine is fit to be measured, or those of --hosts for a recipe: changes nothing, takes seconds."""
     import msgspec
 
     from harness.doctor import Patient, examine, require_answer
-    from harness.errors import MachineError
+    from harness.doctor import machines as of_machines
+    from harness.errors import MachineError, UsageError
     from harness.hosts.local import LocalHost
     from harness.probe import probe
     from harness.report import doctor_text
@@ -55,16 +58,25 @@ def doctor(
     chosen = settings.recipe(recipe) if recipe else None
     require_answer()
     host = LocalHost(settings.system_root())
-    patient = Patient(
-        host,
-        probe(host, engines_home=settings.engines_home(), env=dict(os.environ)),
-        chosen,
-        results=results_dir or settings.results_root(),
-        system_root=settings.system_root(),
-        cache=settings.cache_folder(),
-        say=_aside,
-    )
-    checks = list(examine(patient, _sources(plug, plug_token_env)))
+    found = probe(host, engines_home=settings.engines_home(), env=dict(os.environ))
+    nodes = machines.nodes(hosts, cluster)
+    if nodes and chosen is None:
+        raise UsageError(
+            "--hosts: no recipe is named that these machines are to run", "name one: harness doctor RECIPE --hosts …"
+        )
+    if nodes and chosen is not None:
+        checks = list(of_machines.look(chosen, found, nodes, os.environ))
+    else:
+        patient = Patient(
+            host,
+            found,
+            chosen,
+            results=results_dir or settings.results_root(),
+            system_root=settings.system_root(),
+            cache=settings.cache_folder(),
+            say=_aside,
+        )
+        checks = list(examine(patient, _sources(plug, plug_token_env)))
     if json:
         print(msgspec.json.format(msgspec.json.encode(checks), indent=2).decode())
     else:

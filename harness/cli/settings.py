@@ -109,6 +109,8 @@ def order(
     pin: str | None = None,
     load_host: str | None = None,
     load_python: str | None = None,
+    hosts: str | None = None,
+    cluster: str | None = None,
     url: str | None = None,
     model: str | None = None,
     api_key_env: str | None = None,
@@ -123,6 +125,7 @@ def order(
 ) -> Order:
     from harness import bench
     from harness import offline as without_network
+    from harness.cli import machines
     from harness.order import Order
     from harness.recipe.docker import Terms
     from harness.recipe.resolve import GridOverrides
@@ -134,6 +137,8 @@ def order(
         for option, given in (("--model", model), ("--api-key-env", api_key_env)):
             if given is not None:
                 raise UsageError(f"{option} is for a server that already runs", "add --url http://…, or leave it out")
+    elif hosts is not None or cluster is not None:
+        raise UsageError("--hosts is for a server that is started, --url for one that already runs", "leave one out")
     grid = GridOverrides(
         depth=_numbers("--depth", depth),
         pp=_numbers("--pp", pp),
@@ -164,6 +169,7 @@ def order(
         driver_cpus=_cpus(pin, here=load_host is None),
         driver_host=load_host,
         driver_python=load_python or "python3",
+        nodes=machines.nodes(hosts, cluster),
         url=url,
         served_model=model,
         api_key=secret("--api-key-env", api_key_env),

@@ -39,10 +39,21 @@ class Host(Protocol):
     def glob(self, pattern: str) -> tuple[str, ...]:
         """Absolute paths that match, sorted."""
 
-    def spawn(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, log: str) -> Process:
-        """Starts a command in a session of its own, both outputs appended to `log`. `env` is its whole environment.
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str | None,
+        log: str,
+        undo: Sequence[str] = (),
+        floor: int = 0,
+    ) -> Process:
+        """Starts a command in a session of its own, both outputs appended to `log`, a file of ours. `env` is its whole environment.
 
-        Raises `MachineError` when the program or the folder is not there or the log cannot be written.
+        On a far host it ends with everything it started, and `undo` is run, when we are gone or the connection is; it ends at once when
+        less than `floor` bytes of memory are free there. Raises `MachineError` when the program or the folder is not there or the log
+        cannot be written.
         """
 
     def exit_code(self, process: Process) -> int | None:

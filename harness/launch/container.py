@@ -142,6 +142,11 @@ class Container:
             )
         return None
 
+    @property
+    def removal(self) -> tuple[str, ...]:
+        """The command that ends and removes it."""
+        return (*self._docker, "rm", "-f", "-v", self.name)
+
     def kill(self) -> list[str]:
         """Ends it without asking; what went wrong."""
         done = self._run("kill", self.name, limit_s=KILL_LIMIT_S)
@@ -153,7 +158,7 @@ class Container:
         """Ends and removes it; what went wrong. `late`: the client was ended, and Docker may still be making the container."""
         start = clock.now()
         while True:
-            done = self._run("rm", "-f", "-v", self.name, limit_s=REMOVE_LIMIT_S)
+            done = self._host.run(self.removal, timeout_s=REMOVE_LIMIT_S)
             missing = "No such container" in done.err
             if not missing and done.code != 0:
                 return [f"docker rm -f {self.name}: {done.err.strip()}"]

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from harness import secret
+from harness.hosts import there
 
 NAMES = {
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
     *("HUGGING_FACE_HUB_TOKEN", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
 }
+MARK = there.MARK
 PREFIXES = ("LC_", "XDG_", "HF_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "UCX_", "DOCKER_")
-MARK = "HARNESS_RUN"
 
 
 def for_child(ours: Mapping[str, str], recipe: Mapping[str, str], program: str, run: str) -> dict[str, str]:

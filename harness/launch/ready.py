@@ -30,15 +30,16 @@ def wait(
     limit_s: float,
     still_runs: Callable[[], None],
     on_step: Callable[[str, float], None],
+    port: Callable[[], str | None] | None = None,
 ) -> dict[str, float]:
-    """Seconds from now to each step of `STEPS`.
+    """Seconds from now to each step of `STEPS`. `port` says why the port is not open yet, where a connection does not tell.
 
     `still_runs` is called all the while and raises when the server has died. Raises `EngineError` when `limit_s` is over, or
     when the first request is refused.
     """
     start = clock.now()
-    attempts = {
-        "port": lambda: _port(url),
+    attempts: dict[str, Callable[[], str | None]] = {
+        "port": port or (lambda: _port(url)),
         "health": lambda: _health(url, engine.HEALTH),
         "first_token": lambda: _first_token(url, served_model, limit_s - clock.since(start), still_runs),
     }

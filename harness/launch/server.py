@@ -25,7 +25,7 @@ __all__ = ["Server", "died", "free_port", "owner_of", "port_free", "serve"]
 
 PORT_LIMIT_S = 5.0
 WAIT_POLL_S = 0.2
-DYING_S, NEWS_LIMIT_S, DYING_POLL_S = 1.0, 3.0, 0.05
+NEWS_LIMIT_S, NEWS_POLL_S = 3.0, 0.05
 STARTING_GRACE_S = 3.0
 """For a container whose server has not answered yet: its first process hears no signal before it has learned to handle it."""
 LAST_LINES = 1000
@@ -69,13 +69,13 @@ class Server:
             known = self._container.ended(self._engine.NAME, code, self.log_path) if self._container else None
             raise known or died(self._engine, code, self.log_path)
 
-    def check_failed(self) -> None:
-        """`check`, after a request that failed: sockets are closed before a process's end can be seen, and of a container's end Docker's
-        client hears later still."""
-        start, limit_s = clock.now(), NEWS_LIMIT_S if self._container else DYING_S
+    def explain(self) -> None:
+        """As `check`, for somebody who has met an error, or is about to end: nothing that has happened is overlooked. A process closes its
+        sockets before its end can be seen, and of a container's end Docker's client hears later still."""
+        start, place = clock.now(), urlsplit(self.url)
         self.check()
-        while clock.since(start) < limit_s:
-            clock.sleep(DYING_POLL_S)
+        while self._host.port_free(place.hostname or "", place.port or 80) and clock.since(start) < NEWS_LIMIT_S:
+            clock.sleep(NEWS_POLL_S)
             self.check()
 
     def processes(self) -> set[int] | None:

@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 import msgspec
 
 from harness.errors import HarnessError, MachineError
-from harness.far import Offset, begin, command
+from harness.far import Offset, beating, begin, command
 from harness.load import far
 from harness.schema.job import Job, Progress
 from harness.schema.request import Record
@@ -91,9 +91,9 @@ def drive_from(
         )
         try:
             offset = _begin(child, far.Order(job, api_key), host, python)
-            report = _follow(child, on_progress)
             assert child.stdout is not None
-            with records_path.open("wb") as records:
+            with beating(child), records_path.open("wb") as records:
+                report = _follow(child, on_progress)
                 shutil.copyfileobj(child.stdout, records)
         except BaseException:
             assert child.stdin is not None
@@ -145,10 +145,10 @@ def _wait(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], None
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Waits for a driver that has been told to stop."""
     try:
-        child.wait(timeout=STOP_LIMIT_S)
+        child.communicate(timeout=STOP_LIMIT_S)  # from another host its records come first, and would wait to be read
     except subprocess.TimeoutExpired:
         child.kill()
-    child.communicate()
+        child.communicate()
 
 
 def _follow(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], None]) -> ClientReport | None:

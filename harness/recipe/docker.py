@@ -156,6 +156,7 @@ def argv(
     gpus: bool,
     settings: Settings,
     images: Mapping[str, Image],
+    devices: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The exact command. Host network, so a server bound to 127.0.0.1 in the container is the machine's. No --rm: how it ended is asked
     before it is removed.
@@ -173,6 +174,8 @@ def argv(
     words += ["--ipc", settings.ipc or "host"] if settings.ipc or not settings.shm_size else []
     words += ["--network", "host", "--ulimit", "memlock=-1", "--oom-score-adj", str(OOM_SCORE)]
     words += _asked_for(settings)
+    for device in devices:
+        words += ["--device", device]
     if settings.entrypoint is not None:
         words += ["--entrypoint", settings.entrypoint]
     elif _ENTRYPOINT_IS_THE_SERVER.search(image):

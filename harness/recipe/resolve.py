@@ -3,7 +3,7 @@ clock."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,12 +11,13 @@ import msgspec
 from harness import secret
 from harness.engines import ENGINES
 from harness.errors import RecipeError, UsageError, did_you_mean
-from harness.recipe import catalog, cells, command, docker
+from harness.recipe import catalog, cells, command, docker, spread
 from harness.recipe.cells import GridOverrides
 from harness.recipe.dialects import CHANGES_THE_SERVER
 from harness.recipe.document import Document
 from harness.recipe.overrides import Applied, apply
 from harness.schema.machine import Machine
+from harness.schema.node import Node
 from harness.schema.plan import Launch, Plan
 from harness.schema.recipe import Recipe
 from harness.schema.workload import Profile
@@ -45,6 +46,7 @@ class _Server(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     url: str
     launch: Launch | None = None
+    workers: tuple[Launch, ...] = ()
     requires: tuple[str, ...] = ()
     context_limit: int | None = None
     notes: tuple[str, ...] = ()
@@ -63,9 +65,11 @@ def resolve(
     driver_host: str | None = None,
     driver_python: str = "python3",
     terms: docker.Terms = docker.PLAIN,
+    nodes: Sequence[Node] = (),
 ) -> Plan:
     """Everything that will be done, complete. With `url` nothing is started, and nothing is required of the machine. `driver_cpus` None:
-    the machine's efficiency cores, if it has such. `terms` are for a recipe that runs in a container.
+    the machine's efficiency cores, if it has such. `terms` are for a recipe that runs in a container. `nodes`: where the server runs, its
+    head first; none: here.
 
     Raises `RecipeError` for a recipe, profile or grid that cannot be made into a plan, `UsageError` for values of the
     command line.
@@ -74,7 +78,9 @@ def resolve(
     changed = applied.recipe
     engine = _engine(changed, url)
     profile_name, chosen = profile_of(changed, profile)
-    server = _running(changed, machine, engine, url) if url else _launched(applied, machine, engine, overrides.keys(), terms)
+    server = (
+        _running(changed, machine, engine, url) if url else _launched(applied, machine, engine, overrides.keys(), terms, nodes)
+    )
     if terms.allow and (server.launch is None or server.launch.executor != "docker"):
         raise UsageError(f"--allow {', '.join(sorted(terms.allow))}: no container is started", "leave it out")
     work = cells.workload(
@@ -84,7 +90,10 @@ def resolve(
         context_limit=server.context_limit,
         trace=grid.trace or (),
     )
-    if driver_host is not None and server.host in command.CLOSED:
+    head = nodes[0].host if nodes and not nodes[0].here else None
+    if driver_host is None and server.host in command.CLOSED:
+        driver_host = head
+    if driver_host not in (None, head) and server.host in command.CLOSED:
         raise UsageError(
             f"--load-host {driver_host}: the server listens on {server.host}, which that host cannot reach",
             "bind it to an address that it can: --set host=ADDRESS",
@@ -101,6 +110,8 @@ def resolve(
         port=server.port,
         url=server.url,
         launch=server.launch,
+        workers=server.workers,
+        nodes=tuple(nodes),
         requires=server.requires,
         context_limit=server.context_limit,
         workload=work,
@@ -120,43 +131,82 @@ def _driver_cpus(machine: Machine, asked: tuple[int, ...] | None, host: str | No
     return machine.efficiency_cpus if host is None else ()
 
 
-def _launched(applied: Applied, machine: Machine, engine: str, overridden: Collection[str], terms: docker.Terms) -> _Server:
+def _launched(
+    applied: Applied,
+    machine: Machine,
+    engine: str,
+    overridden: Collection[str],
+    terms: docker.Terms,
+    nodes: Sequence[Node],
+) -> _Server:
     recipe = applied.recipe
-    if recipe.min_nodes > 1:
+    if recipe.min_nodes > 1 and not nodes:
         said = f"the recipe needs {recipe.min_nodes} machines, and this plan is for one"
-        raise _error(recipe, "min_nodes", said, "start it on its machines, and measure it with --url http://HEAD:PORT")
+        raise _error(recipe, "min_nodes", said, f"name them: --hosts {','.join('abcdefgh'[: recipe.min_nodes])}")
     in_docker = recipe.container is not None and engine not in command.OUR_OWN
     line = command.build(recipe, machine, engine, docker=in_docker, overridden=overridden)
+    ranks = spread.over(recipe, engine, line, nodes) if nodes else (spread.Rank(argv=line.argv),)
     gpu = ENGINES[engine].needs_gpu(line.words, recipe.env)
     needs = ["gpu"] if gpu else []
     needs += ["docker"] if in_docker else [f"engine:{engine}"] if line.own_program else []
-    launch = msgspec.structs.replace(Launch(executor="process", argv=line.argv, env=recipe.env), **applied.launch)
     notes = line.notes
     if recipe.container is not None and not in_docker:
         notes += (f"The container is not used: {engine} runs on our own Python.",)
-    if in_docker:
-        launch, ignored = _in_docker(recipe, machine, launch, line.port, gpu or bool(machine.gpus), terms)
-        notes += ignored
-    client = command.LOOPBACK if line.host in command.EVERYWHERE else line.host
+    launches = []
+    for number, rank in enumerate(ranks):
+        there = msgspec.structs.replace(recipe, env={**rank.env, **recipe.env})
+        started = Launch(executor="process", argv=rank.argv, env=there.env, host=rank.host)
+        launch = msgspec.structs.replace(started, **applied.launch)
+        if in_docker:
+            gpus = gpu or bool(rank.node.gpus if rank.node else machine.gpus)
+            launch, ignored = _in_docker(there, rank.on(machine), launch, line.port, gpus, terms, rank, number)
+            notes += () if number else ignored
+        launches.append(launch)
+    client = _client(line.host, nodes)
     return _Server(
         served_model=line.served_model,
         host=line.host,
         port=line.port,
         url=f"http://{f'[{client}]' if ':' in client else client}:{line.port}",
-        launch=launch,
+        launch=launches[0],
+        workers=tuple(launches[1:]),
         requires=(*needs, f"port:{line.port}"),
         context_limit=ENGINES[engine].context_limit(line.words),
-        notes=(*notes, *_kept(recipe)),
+        notes=(*notes, *_kept(recipe), *spread.notes(line.host in command.CLOSED, nodes)),
     )
 
 
+def _client(host: str, nodes: Sequence[Node]) -> str:
+    """The address that is asked, of a server that listens on `host`. A far machine's loopback is brought here by ssh, as it is."""
+    if host in command.EVERYWHERE:
+        return nodes[0].reached_at if nodes else command.LOOPBACK
+    return host
+
+
 def _in_docker(
-    recipe: Recipe, machine: Machine, launch: Launch, port: int, gpu: bool, terms: docker.Terms
+    recipe: Recipe,
+    machine: Machine,
+    launch: Launch,
+    port: int,
+    gpu: bool,
+    terms: docker.Terms,
+    rank: spread.Rank,
+    number: int,
 ) -> tuple[Launch, tuple[str, ...]]:
     """The same launch as a container, and what of the recipe's Docker settings is left out."""
     settings, ignored = docker.settings(recipe, terms.allow)
     mounts, name = docker.mounts(machine, recipe, settings), docker.container_name(recipe, port)
-    argv = docker.argv(recipe, launch.argv, name=name, mounts=mounts, gpus=gpu, settings=settings, images=terms.images)
+    name += f"-rank{number}" if number else ""
+    argv = docker.argv(
+        recipe,
+        launch.argv,
+        name=name,
+        mounts=mounts,
+        gpus=gpu,
+        settings=settings,
+        images=terms.images,
+        devices=rank.devices,
+    )
     done = msgspec.structs.replace(
         launch,
         executor="docker",

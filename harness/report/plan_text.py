@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from harness.report import text
-from harness.schema.plan import Plan
+from harness.schema.node import Node
+from harness.schema.plan import Launch, Plan
 from harness.schema.workload import Cell
 
 
@@ -22,16 +23,11 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
     if launch is None:
         yield "The server already runs: nothing is started."
     else:
-        found = launch.image_found
-        yield f"Command\n{command(launch.argv, found.id if found else launch.image)}"
-        if launch.env:
-            yield "Environment\n" + "\n".join(f"  {name}={_value(value)}" for name, value in launch.env.items())
-        if launch.image:
-            facts = text.image(found) if found else ("not seen on this machine",)
-            yield "\n".join(("Image", *(f"  {fact}" for fact in (launch.image, *facts))))
-        if launch.mounts:
-            mounts = (f"  {m.source} at {m.target}{', read-only' if m.read_only else ''}" for m in launch.mounts)
-            yield "Mounts\n" + "\n".join(mounts)
+        if plan.nodes:
+            yield "Machines\n" + "\n".join(f"  {_node(node)}" for node in plan.nodes)
+        for number, worker in enumerate(plan.workers, 1):
+            yield from _launch(worker, f"Rank {number} on {plan.nodes[number].host}, ")
+        yield from _launch(launch, f"Rank 0 on {plan.nodes[0].host}, " if plan.nodes else "")
         if plan.requires:
             yield f"Needs\n  {', '.join(plan.requires)}"
     if plan.fit is not None:
@@ -50,6 +46,33 @@ def _parts(plan: Plan, width: int, color: bool) -> Iterator[str]:
     yield "Time\n" + text.wrapped(
         f"about {text.duration(plan.estimate.seconds)} ({plan.estimate.basis})", width=width, indent="  "
     )
+
+
+def _launch(launch: Launch, whose: str) -> Iterator[str]:
+    def title(words: str) -> str:
+        return f"{whose}{words.lower()}" if whose else words
+
+    found = launch.image_found
+    yield f"{title('Command')}\n{command(launch.argv, found.id if found else launch.image)}"
+    if launch.env:
+        yield f"{title('Environment')}\n" + "\n".join(f"  {name}={_value(value)}" for name, value in launch.env.items())
+    if launch.image:
+        facts = text.image(found) if found else ("not seen on this machine",)
+        yield "\n".join((title("Image"), *(f"  {fact}" for fact in (launch.image, *facts))))
+    if launch.mounts:
+        mounts = (f"  {m.source} at {m.target}{', read-only' if m.read_only else ''}" for m in launch.mounts)
+        yield f"{title('Mounts')}\n" + "\n".join(mounts)
+
+
+def _node(node: Node) -> str:
+    """`spark-1 (this machine): 192.168.100.1 on enp1s0f1np1, 100 Gb/s, RDMA rocep1s0f1+roceP2p1s0f1`."""
+    name = f"{node.host} (this machine)" if node.here else node.host
+    if node.link is None:
+        return name
+    link = next(link for link in node.links if link.name == node.link)
+    speed = "speed unknown" if link.speed_mbit is None else f"{link.speed_mbit / 1000:g} Gb/s"
+    rdma = f", RDMA {'+'.join(node.rails)}" if node.rails else ""
+    return f"{name}: {node.address} on {node.link}, {speed}{rdma}"
 
 
 def _lengths(cell: Cell) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from harness.schema.memory import Fit
+from harness.schema.node import Node
 from harness.schema.workload import Workload
 
 PLAN_VERSION = 1
@@ -56,6 +57,8 @@ def faked_acceptance(text: str) -> str | None:
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """How the server is started. `argv` is exact: the engine's own command for `process`, the whole `docker run …` for `docker`."""
 
+    host: str | None = None
+    """Where it runs, by ssh; None: here."""
     executor: str
     """`process` or `docker`."""
     argv: tuple[str, ...]
@@ -100,6 +103,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Where the server answers: `http://127.0.0.1:8000`."""
     launch: Launch | None
     """None: the server at `url` already runs and is not ours."""
+    workers: tuple[Launch, ...] = ()
+    """The other ranks of a server on several machines, in the order of their nodes. They are started before it."""
+    nodes: tuple[Node, ...] = ()
+    """The machines, the head first, as they were found; empty: this machine alone."""
     requires: tuple[str, ...]
     """What the machine lacks nothing of: `gpu`, `docker`, `engine:vllm`, `port:8000`."""
     context_limit: int | None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
+import threading
 from pathlib import Path
 
 import msgspec
 
 from harness.comm import SENSES, name_process
-from harness.far import ordered, say
+from harness.far import ordered, say, until_gone
 from harness.sense.remote import SAY_S, Order, Said
 from harness.sense.sampler import Sampler
 from harness.sense.sources import open_sources
@@ -18,8 +18,16 @@ from harness.sense.sources import open_sources
 def main() -> None:
     name_process(SENSES)
     order = msgspec.json.decode(ordered(), type=Order)
+    over = threading.Event()
+
+    def watch() -> None:
+        if not until_gone():
+            os._exit(1)
+        over.set()
+
+    threading.Thread(target=watch, daemon=True).start()
     with Sampler(open_sources(Path(order.root))) as sampler:
-        while not (select.select([0], [], [], SAY_S)[0] and not os.read(0, 1)):
+        while not over.wait(SAY_S):
             say(msgspec.json.encode(Said(sampler.take(), list(sampler.report().absent))))
 
 

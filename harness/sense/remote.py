@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 
 import msgspec
 
+from harness import clock
 from harness.errors import MachineError
-from harness.far import begin, command
+from harness.far import beating, begin, command
 from harness.schema.sensors import HOST, Absent, Sample
 from harness.sense.base import OFTEN_S
 
@@ -38,6 +40,7 @@ class Remote:
         self.host = host
         self._absent: list[Absent] = []
         self._lost: tuple[Absent, ...] = ()
+        self._beating = ExitStack()
         self._child = subprocess.Popen(
             command(host, python, "harness.sense"),
             env=dict(environment),
@@ -54,6 +57,7 @@ class Remote:
                 f"the sensors of {host} do not answer",
                 f"check that `ssh {host} {python} -m harness --version` works without a password: --sense-python names another there",
             ) from None
+        self._beating.enter_context(beating(self._child))
 
     def read(self) -> Iterator[Sample]:
         """Waits for what it says next."""
@@ -74,6 +78,7 @@ class Remote:
 
     def close(self) -> None:
         """It ends when its standard input does."""
+        self._beating.close()
         if self._child.stdin is not None:
             try:
                 self._child.stdin.close()
@@ -86,3 +91,21 @@ class Remote:
             self._child.wait()
         if self._child.stdout is not None:
             self._child.stdout.close()
+
+
+class Unread:
+    """A machine that carries a part of the server and whose sensors nobody can read. It says so in a sample, once a second, so that it is
+    seen in what is stored: a scope that it lacks is not known as a whole."""
+
+    name, period_s, alone = "unread", 1.0, False
+
+    def __init__(self, host: str, why: str) -> None:
+        self.host = host
+        text = f"the sensors of {host} are not read, so its watts are missing: {why}"
+        self.absent = (Absent(source=f"remote@{host}", scope=HOST, code="unreachable", text=text),)
+
+    def read(self) -> Iterator[Sample]:
+        yield Sample(clock.now(), f"remote@{self.host}", HOST, "sensors.read", 0.0, "bool")
+
+    def close(self) -> None:
+        pass

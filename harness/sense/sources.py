@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from harness.errors import MachineError
+from harness.schema.node import Node
 from harness.sense.base import Source
 from harness.sense.cpu import Cpu
 from harness.sense.hwmon import Hwmon
@@ -41,3 +43,19 @@ def open_named(named: Named, environment: Mapping[str, str]) -> tuple[Source, ..
 
     meters = [open_plug(address, named.plug_token, f"plug{number or ''}") for number, address in enumerate(named.plugs)]
     return (*meters, *(Remote(host, named.python, environment) for host in named.hosts))
+
+
+def open_nodes(nodes: Sequence[Node], named: Named, environment: Mapping[str, str]) -> tuple[Source, ...]:
+    """Of the far machines that a server runs on, beside those that were named. One that has no harness is known to be unread, so that no
+    watts are summed without it."""
+    from harness.sense.remote import Remote, Unread
+
+    found: list[Source] = []
+    for node in nodes:
+        if node.here or node.host in named.hosts:
+            continue
+        try:
+            found.append(Remote(node.host, named.python, environment))
+        except MachineError as error:
+            found.append(Unread(node.host, error.hint))
+    return tuple(found)

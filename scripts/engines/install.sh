@@ -4,6 +4,7 @@
 #   .engines/vllm/      a venv; bin/vllm serve ...
 #   .engines/sglang/    a venv; bin/python3 -m sglang.launch_server ... --device cpu
 #   .engines/models/smollm2-135m-instruct-bf16/   weights and tokenizer for both (made with vLLM's venv)
+#   .engines/models/tiny-random-llama/            random weights that can be split over 2 or 4 machines
 #
 # HARNESS_ENGINES moves .engines/; PYTHON names the Python of the venvs (3.11 or newer; default python3).
 # A part that is whole and has the present pins is left alone; any other is built anew.
@@ -17,6 +18,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${HARNESS_ENGINES:-$(cd "$here/../.." && pwd)/.engines}
 python=${PYTHON:-python3}
 model=models/smollm2-135m-instruct-bf16
+tiny=models/tiny-random-llama
 
 say() { printf 'engines: %s\n' "$*"; }
 die() { # WHAT NEXT_STEP
@@ -111,6 +113,17 @@ install_model() {
   say "model: done in ${SECONDS} s"
 }
 
+install_tiny() {
+  local key tmp=$root/tiny.part log=$root/tiny.log
+  key=$(key model.txt gguf_to_bf16.py tiny_llama.py)
+  if fresh "$tiny" "$key"; then return; fi
+  say "model: making $root/$tiny (log: $log)"
+  rm -rf "$tmp" "${root:?}/$tiny"
+  "$root/vllm/bin/python3" "$here/tiny_llama.py" "$root/$model" "$tmp" >"$log" 2>&1 || die "it could not be made: $(tail -n 1 "$log")" "read $log"
+  echo "$key" >"$tmp/.stamp"
+  mv "$tmp" "$root/$tiny"
+}
+
 want=" ${*:-vllm sglang model} "
 for part in $want; do
   case $part in
@@ -134,7 +147,7 @@ if [[ $want == *" sglang "* ]]; then install_sglang & jobs+=($!); fi
 if [[ $want == *" vllm "* || $want == *" model "* ]]; then
   {
     install_vllm # the model is converted with its Python
-    if [[ $want == *" model "* ]]; then install_model; fi
+    if [[ $want == *" model "* ]]; then install_model && install_tiny; fi
   } &
   jobs+=($!)
 fi

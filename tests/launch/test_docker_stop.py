@@ -87,7 +87,7 @@ def test_a_client_that_hears_late_that_its_server_died(tmp_path: Path) -> None:
             while http.fetch(f"{url}/health").ok:
                 clock.sleep(0.02)
             server.check()
-            server.check_failed()
+            server.explain()
 
     with pytest.raises(EngineError, match="llamacpp ended with exit code 5"):
         measure()

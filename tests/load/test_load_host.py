@@ -13,7 +13,7 @@ import pytest
 
 from harness import clock
 from harness.errors import MachineError, UsageError
-from harness.far import Offset, begin
+from harness.far import LEASE_S, Offset, begin
 from harness.load import drive, far
 from harness.measure.latency import timing
 from harness.schema.job import Progress
@@ -54,6 +54,15 @@ def test_the_same_records_come_back_on_our_clock(tmp_path: Path, environment: di
     assert median(map(abs, late)) < 5_000_000
     sent = [abs(record.t_send_ns - true.t_received_ns) for record, true in zip(records, truth, strict=True)]
     assert median(sent) < report.clock_error_ns + 5_000_000, "one machine has one clock, so nothing was to be moved"
+
+
+@pytest.mark.machines
+def test_it_goes_on_while_we_are_there(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Longer than it would wait in silence."""
+    with paced(ttft_ms=10, tpot_ms=100) as server:
+        what, out = job(server.port, 1, tokens=round((LEASE_S + 3) * 10), concurrency=1), tmp_path / "records.raw"
+        drive.drive_from("far", sys.executable, what, out, lambda _: None, environment=environment, api_key=None)
+    assert [record.error for record in drive.read_records(out)] == [None]
 
 
 def test_when_we_are_interrupted_the_driver_there_ends(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -240,8 +240,7 @@ def test_a_running_server() -> None:
         (
             VLLM + "min_nodes: 2\n",
             None,
-            "recipes/x.yaml:12: the recipe needs 2 machines, and this plan is for one\n"
-            "Hint: start it on its machines, and measure it with --url http://HEAD:PORT",
+            "recipes/x.yaml:12: the recipe needs 2 machines, and this plan is for one\nHint: name them: --hosts a,b",
         ),
         (VLLM.replace("8000", "eighty"), None, "recipes/x.yaml:5: port eighty is not a port"),
     ],

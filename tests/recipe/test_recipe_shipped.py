@@ -56,7 +56,13 @@ COLLECTED = {
 NEVER_RUN = {*COLLECTED.values(), "mistral-small-4-nvfp4"}
 """Recipes of systems that none of us has."""
 SYSTEMS = [path for path in SHIPPED if path.stem in NEVER_RUN]
-CPU = {"smollm2-135m-cpu", "smollm2-135m-vllm-cpu", "smollm2-135m-vllm-cpu-ngram", "smollm2-135m-sglang-cpu"}
+CPU = {
+    "smollm2-135m-cpu",
+    "smollm2-135m-vllm-cpu",
+    "smollm2-135m-vllm-cpu-ngram",
+    "smollm2-135m-sglang-cpu",
+    "tiny-vllm-cpu-2-machines",
+}
 WARNED = {
     "qwen3.6-35b-a3b-prismaquant-mtp": {"'vllm-node-tf5'"},
     "qwen3.6-35b-a3b-prismaquant-dflash": {"'vllm-node-tf5'"},

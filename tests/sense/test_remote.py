@@ -15,9 +15,13 @@ import pytest
 from harness import clock
 from harness.comm import SENSES
 from harness.errors import MachineError
-from harness.far import begin
-from harness.sense.remote import Order, Remote
+from harness.far import LEASE_S, begin
+from harness.measure.energy import energy
+from harness.measure.windows import Window
+from harness.schema.sensors import GPU, Sample
+from harness.sense.remote import Order, Remote, Unread
 from harness.sense.sampler import Sampler
+from harness.units import NS_PER_S
 from tests.far_host import CAN_SSH, far_host
 
 pytestmark = pytest.mark.skipif(not CAN_SSH, reason="needs OpenSSH's sshd and ssh")
@@ -95,6 +99,15 @@ def test_it_ends_with_its_standard_input() -> None:
     child.stdout.close()
 
 
+@pytest.mark.machines
+def test_it_goes_on_while_we_are_there(environment: dict[str, str]) -> None:
+    """Longer than it would wait in silence."""
+    with Sampler((Remote("far", sys.executable, environment),)) as sampler:
+        clock.sleep(LEASE_S + 3)
+        age_s = clock.since(sampler.take()[-1].t_ns)
+    assert age_s < 3
+
+
 def test_one_that_dies_is_said_once(environment: dict[str, str]) -> None:
     remote = Remote("far", sys.executable, environment)
     with Sampler((remote,)) as sampler:
@@ -123,3 +136,16 @@ def test_a_host_that_cannot_be_used_is_named(environment: dict[str, str], host: 
         Remote(host, python, environment)
     assert f"the sensors of {host} do not answer" in caught.value.message
     assert "--sense-python" in caught.value.hint
+
+
+def test_watts_are_not_summed_without_a_node_that_nobody_reads() -> None:
+    began = clock.now() - 20 * NS_PER_S
+    instants = [began + tenth * NS_PER_S // 10 for tenth in range(250)]
+    one = [Sample(t_ns, "nvml@spark-1", GPU, "gpu0.power", 40.0 + t_ns % 3, "W") for t_ns in instants]
+    window = Window(began + 2 * NS_PER_S, began + 18 * NS_PER_S)
+    assert energy(one, [window])[GPU].mean_w == pytest.approx(41, abs=1)
+    unread = Unread("spark-2", "it has no harness")
+    found = energy([*one, *unread.read()], [window])[GPU]
+    assert found.joules is None
+    assert found.reason == "not measured on spark-2"
+    assert unread.absent[0].text == "the sensors of spark-2 are not read, so its watts are missing: it has no harness"

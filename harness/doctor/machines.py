@@ -1,0 +1,25 @@
+"""Several machines, for a recipe that is to run on them: what a run looks at before it starts, and nothing is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.errors import HarnessError
+from harness.hosts.cluster import open_places
+from harness.launch import machines
+from harness.recipe.resolve import GridOverrides, resolve
+from harness.schema.doctor import FAIL, Check
+from harness.schema.machine import Machine
+from harness.schema.node import Node
+from harness.schema.recipe import Recipe
+
+
+def look(recipe: Recipe, machine: Machine, nodes: Sequence[Node], environment: Mapping[str, str]) -> Iterator[Check]:
+    """Raises `MachineError` for one that cannot be reached."""
+    try:
+        plan = resolve(recipe, machine, overrides={}, profile=None, grid=GridOverrides(), seed=0, url=None, nodes=nodes)
+    except HarnessError as refusal:
+        yield Check("recipe", FAIL, refusal.message, refusal.hint)
+        return
+    with open_places([node.host for node in nodes], environment) as places:
+        yield from machines.look(plan, places, machine.models.get(plan.model))
