@@ -95,7 +95,9 @@ def daemon(*before: str) -> Iterator[Docker]:
     finally:
         child.terminate()
         child.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
+        for mount in (folder / "exec" / "netns").glob("*"):  # of the network namespaces that containers had
+            subprocess.run(["umount", str(mount)], check=False)
+        shutil.rmtree(folder)
 
 
 def image(docker: Docker, name: str) -> str:

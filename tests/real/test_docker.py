@@ -64,9 +64,9 @@ class Bench(msgspec.Struct, frozen=True):
         out, err = child.communicate(timeout=LIMIT_S)
         return child.returncode, out, err
 
-    def serve(self) -> subprocess.Popen[str]:
+    def serve(self, *words: str) -> subprocess.Popen[str]:
         """`harness serve`, once it answers."""
-        child = self.start("serve", "x.yaml")
+        child = self.start("serve", "x.yaml", *words)
         self.until(lambda: http.fetch(f"http://127.0.0.1:{self.port}/health").ok, child)
         return child
 
@@ -135,8 +135,10 @@ def test_a_run_from_recipe_to_result(bench: Bench) -> None:
 
 
 def test_what_runs_is_what_was_asked_for_and_no_more(bench: Bench) -> None:
-    """Loopback only, not privileged, the secret by reference; and it is the image that was looked at, though its name means another now."""
-    child = bench.serve()
+    """Loopback only, the secret by reference, of what opens the machine only that to which the user agreed; and it is the image that was
+    looked at, though its name means another now."""
+    bench.write(", privileged: true, cap_add: [NET_RAW], volumes: [/var/tmp], security_opt: [seccomp=unconfined]")
+    child = bench.serve("--allow", "cap_add")
     (name,) = bench.docker.containers()
     assert re.fullmatch(rf"spark-harness-contained-{bench.port}-[0-9a-f]{{8}}", name)
     other = bench.docker("import", "-", IMAGE, stdin=b"\0" * 1024)
@@ -145,7 +147,9 @@ def test_what_runs_is_what_was_asked_for_and_no_more(bench: Bench) -> None:
         assert inside["Image"] != other
         assert inside["HostConfig"]["Privileged"] is False
         assert inside["HostConfig"]["AutoRemove"] is False
-        assert inside["HostConfig"]["CapAdd"] is None
+        assert [cap.removeprefix("CAP_") for cap in inside["HostConfig"]["CapAdd"]] == ["NET_RAW"]
+        assert "seccomp=unconfined" not in (inside["HostConfig"]["SecurityOpt"] or ())
+        assert not any(mount["Destination"] == "/var/tmp" for mount in inside["Mounts"])
         assert "HARNESS_TEST_SECRET=only-for-the-server" in inside["Config"]["Env"]
         open_ports = [c.laddr for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr]
         listening = {address.ip for address in open_ports if address.port == bench.port}
