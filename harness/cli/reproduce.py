@@ -32,8 +32,8 @@ def find(which: str, root: Path) -> Recipe | Measured:
     except RecipeError as unknown:
         try:
             path = query.find(root, which)
-        except StoreError:
-            raise unknown from None
+        except StoreError as error:
+            raise RecipeError(f"{unknown.message}; {error.message}", unknown.hint) from None
     return reproduce.read(path)
 
 

@@ -21,13 +21,13 @@ model: m
 runtime: openai
 harness:
   profiles:
-    short: {pp: [64], tg: [64], concurrency: [1, 4], requests: 4, runs: 3, max_runs: 20, target: 0.01}
+    short: {pp: [64], tg: [48], concurrency: [1, 4], requests: 4, runs: 3, max_runs: 20, target: 0.01}
     noisy: {pp: [64], tg: [16], requests: 3, runs: 3, max_runs: 3, target: null}
   published:
 """
 BY = "source: the server itself, date: 2026-11-25"
-TPOT_MS = 5.0
-"""200 tok/s."""
+TPOT_MS = 4.0
+"""250 tok/s."""
 
 
 def harness(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -57,9 +57,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     root = tmp_path_factory.mktemp("reproduced")
     name = recipe(
         root,
-        decode(200, ", concurrency: 1"),
-        decode(196),
-        decode(220),
+        decode(250, ", concurrency: 1"),
+        decode(245),
+        decode(275),
         "metric: ttft_ms, low: 5, high: 40, unit: ms, pp: 64",
         "metric: power_w, value: 140, unit: W",
     )
@@ -73,10 +73,10 @@ def test_figure_by_figure(measured: tuple[Path, subprocess.CompletedProcess[str]
     found = said(harness(root, "reproduce", "x.yaml", "--with", "latest", "--json"))
     assert verdicts(found) == [REPRODUCED, REPRODUCED, NOT_REPRODUCED, REPRODUCED, NOT_TESTED]
     one, _, far, ttft, power = found.comparisons
-    assert (one.claim.metric, one.claim.compared, one.claim.cell) == ("decode_tok_s", "decode_tok_s_n1", "d0-pp64-tg64-c1")
+    assert (one.claim.metric, one.claim.compared, one.claim.cell) == ("decode_tok_s", "decode_tok_s_n1", "d0-pp64-tg48-c1")
     assert one.ratio == pytest.approx(1, abs=0.02)
-    assert far.ratio == pytest.approx(200 / 220, abs=0.02)
-    assert (ttft.claim.cell, ttft.ratio) == ("d0-pp64-tg64-c1", None)
+    assert far.ratio == pytest.approx(250 / 275, abs=0.02)
+    assert (ttft.claim.cell, ttft.ratio) == ("d0-pp64-tg48-c1", None)
     assert (power.measured, power.claim.cell) == (None, None)
 
 
@@ -95,11 +95,11 @@ def test_the_page_names_what_it_rests_on(measured: tuple[Path, subprocess.Comple
 @pytest.mark.parametrize(
     ("published", "code"),
     [
-        ((decode(200), decode(196)), 0),
-        ((decode(200), "metric: power_w, value: 140, unit: W"), 0),
-        ((decode(194),), None),
-        ((decode(220),), NotReproduced.exit_code),
-        ((decode(200, ", pp: 4096"),), Inconclusive.exit_code),
+        ((decode(250), decode(245)), 0),
+        ((decode(250), "metric: power_w, value: 140, unit: W"), 0),
+        ((decode(242.5),), None),
+        ((decode(275),), NotReproduced.exit_code),
+        ((decode(250, ", pp: 4096"),), Inconclusive.exit_code),
     ],
 )
 def test_exit_codes(
@@ -114,7 +114,7 @@ def test_exit_codes(
 
 def test_three_noisy_runs_are_inconclusive(tmp_path: Path) -> None:
     """Each answer's pace is off by up to 20 %."""
-    name = recipe(tmp_path, decode(200))
+    name = recipe(tmp_path, decode(250))
     with paced(ttft_ms=5, tpot_ms=TPOT_MS, jitter=0.2) as server:
         done = harness(tmp_path, "reproduce", name, "--url", server.url, "--profile", "noisy", "--json")
     (comparison,) = said(done).comparisons
@@ -159,9 +159,9 @@ def test_a_result_is_measured_again_as_it_was(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_measured_is_refused(tmp_path: Path, words: tuple[str, ...], code: int, text: str) -> None:
-    recipe(tmp_path, decode(200))
+    recipe(tmp_path, decode(250))
     recipe(tmp_path, "metric: power_w, value: 140, unit: W", name="watts.yaml")
-    recipe(tmp_path, decode(200, ", concurrency: 0"), name="y.yaml")
+    recipe(tmp_path, decode(250, ", concurrency: 0"), name="y.yaml")
     done = harness(tmp_path, "reproduce", *words, "--url", "http://127.0.0.1:9")
     assert done.returncode == code, done.stderr
     assert text in done.stderr
@@ -169,10 +169,10 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, words: tuple[str, ..
 
 
 def test_a_dry_run_shows_the_conditions(tmp_path: Path) -> None:
-    name = recipe(tmp_path, decode(200), decode(150, ", pp: 96, concurrency: 4"), decode(100, ", depth: 4096"))
+    name = recipe(tmp_path, decode(250), decode(150, ", pp: 96, concurrency: 4"), decode(100, ", depth: 4096"))
     done = harness(tmp_path, "reproduce", name, "--url", "http://127.0.0.1:9", "--profile", "short", "--dry-run", "--json")
     cells = msgspec.json.decode(done.stdout)["workload"]["cells"]
-    assert [cell["id"] for cell in cells] == ["d0-pp64-tg64-c1", "d0-pp96-tg64-c4", "d4096-pp64-tg64-c1"]
+    assert [cell["id"] for cell in cells] == ["d0-pp64-tg48-c1", "d0-pp96-tg48-c4", "d4096-pp64-tg48-c1"]
     assert [cell["requests"] for cell in cells] == [4, 4, 4]
     assert not (tmp_path / "results").exists()
 

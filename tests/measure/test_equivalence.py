@@ -139,6 +139,7 @@ def test_the_mean_alone_rules_one_verdict_out(values: list[float]) -> None:
         ((104.9, 105, 105.1), claim(100, 90, 110), REPRODUCED, "within the published interval"),  # 5 % off the value
         ((101.9, 102, 102.1), claim(100, 99.9, 100.1), REPRODUCED, "within ±3 %"),
         ((103.9, 104, 104.1), claim(100, 99.9, 100.1), NOT_REPRODUCED, "outside ±3 % and the published interval"),
+        ((109, 110, 111), claim(100, 90, 110), INCONCLUSIVE, "the edge of ±3 % and the published interval"),
         ((100, 110, 120), claim(100, 99.9, 100.1), INCONCLUSIVE, "the edge of ±3 % and the published interval"),
     ],
 )

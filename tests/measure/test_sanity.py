@@ -65,6 +65,7 @@ def test_a_small_model_passes_though_it_knows_nothing() -> None:
             "<think>\nOkay, the user is asking about the colour of fresh snow. I",
             "<think>\nOkay, the user is asking why it rains. I should say it in a few sentences. First, the water",
         ),
+        ("What is the capital of France? Paris.", *SMOLLM2[1:]),
         ("", "", "", SMOLLM2[3]),
         (
             *SMOLLM2[:3],
@@ -72,7 +73,7 @@ def test_a_small_model_passes_though_it_knows_nothing() -> None:
         ),
         ("Paris", "2 + 2 + 2 + 2 + 2 + 2 + 2 + 2 + 2 + 2", "white", SMOLLM2[3]),
     ],
-    ids=["terse", "whole sentences", "quotes", "thinks", "silent but once", "loops", "stuck once"],
+    ids=["terse", "whole sentences", "quotes", "thinks", "echoes once", "silent but once", "loops", "stuck once"],
 )
 def test_manners_of_real_models_pass(said: tuple[str, ...]) -> None:
     assert codes(*said) == []

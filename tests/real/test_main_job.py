@@ -97,6 +97,15 @@ def test_table_says_what_matters(measured: Measured) -> None:
     assert "Traceback" not in measured.done.stderr
 
 
+def test_a_small_model_is_sane(measured: Measured) -> None:
+    """Whatever it knows; and its questions are in no trial."""
+    sanity = measured.stored.result.sanity
+    assert sanity is not None
+    assert sanity.findings == ()
+    assert all(answer.text and answer.tokens for answer in sanity.answers)
+    assert "talks as a language model does" in measured.done.stdout
+
+
 def test_parquet_is_for_everyone(measured: Measured) -> None:
     db = duckdb.connect()
 

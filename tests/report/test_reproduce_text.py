@@ -1,4 +1,4 @@
-"""What `harness reproduce` prints, of a recipe and of a result: golden texts."""
+"""What `harness reproduce` prints, of a recipe and of a result: golden texts; and how it ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from harness import reproduce
+from harness.errors import Inconclusive, InvalidResult, NotReproduced
 from harness.recipe.load import loads
 from harness.report import reproduce as report
 from harness.reproduce import Measured
+from harness.schema.reproduction import INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Reproduction
 from harness.schema.result import Figure, Result
 from tests.report.test_report import matches
 from tests.store import sample_run
@@ -72,3 +74,24 @@ def test_of_a_result() -> None:
 def test_the_same_environment_has_no_differences() -> None:
     one = measured(sample_run.result())
     assert reproduce.of_result(one, one).differences == ()
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "valid", "code"),
+    [
+        ((REPRODUCED, REPRODUCED, NOT_TESTED), True, 0),
+        ((REPRODUCED, INCONCLUSIVE), True, Inconclusive.exit_code),
+        ((REPRODUCED, INCONCLUSIVE, NOT_REPRODUCED), True, NotReproduced.exit_code),
+        ((NOT_TESTED,), True, Inconclusive.exit_code),
+        ((REPRODUCED,), False, InvalidResult.exit_code),
+        ((INCONCLUSIVE,), False, InvalidResult.exit_code),
+        ((NOT_REPRODUCED,), False, NotReproduced.exit_code),
+    ],
+)
+def test_exit_codes(verdicts: tuple[str, ...], valid: bool, code: int) -> None:
+    result = sample_run.result()
+    one = measured(result)
+    first = reproduce.of_result(one, one).comparisons[0]
+    made = tuple(msgspec.structs.replace(first, verdict=verdict) for verdict in verdicts)
+    found = Reproduction(of="x", result="y", comparisons=made, differences=())
+    assert reproduce.exit_code(found, msgspec.structs.replace(result, cells=result.cells[:1]) if valid else result) == code
