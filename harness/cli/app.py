@@ -265,6 +265,10 @@ def reproduce(
     pin: Pin = None,
     load_host: LoadHost = None,
     load_python: LoadPython = None,
+    hosts: machines.Hosts = None,
+    cluster: machines.ClusterName = None,
+    allow: Allow = None,
+    offline: Offline = False,
     url: Url = None,
     model: Model = None,
     api_key_env: Annotated[
@@ -296,6 +300,8 @@ def reproduce(
         pin=pin,
         load_host=load_host,
         load_python=load_python,
+        allow=allow,
+        offline=offline,
         api_key_env=api_key_env,
         plug=plug,
         plug_token_env=plug_token_env,
@@ -304,11 +310,13 @@ def reproduce(
         memory_floor=memory_floor,
         drop_caches=drop_caches,
     )
-    order = reproducing.order(what, ordering, profile=profile, set_=set_, seed=seed, url=url, model=model)
+    again = reproducing.order(
+        what, ordering, profile=profile, set_=set_, seed=seed, hosts=hosts, cluster=cluster, url=url, model=model
+    )
     if dry_run:
-        _print_plan(order, json)
+        _print_plan(again, json)
         return
-    sys.exit(reproducing.compared(what, reproducing.measured(order, root, quiet=json), json, keep=True))
+    sys.exit(reproducing.compared(what, reproducing.measured(again, root, quiet=json), json, keep=True))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ def order(
     profile: str | None,
     set_: list[str] | None,
     seed: int | None,
+    hosts: str | None,
+    cluster: str | None,
     url: str | None,
     model: str | None,
 ) -> Order:
@@ -51,18 +54,21 @@ def order(
     from harness import reproduce
     from harness.schema.recipe import Recipe
 
+    ordering = partial(ordering, cluster=cluster)
     if isinstance(what, Recipe):
-        return reproduce.published_order(ordering(what, profile, set_, seed=seed or 0, url=url, model=model))
+        return reproduce.published_order(ordering(what, profile, set_, seed=seed or 0, hosts=hosts, url=url, model=model))
     for option, given in (("--profile", profile), ("--seed", seed)):
         if given is not None:
             raise UsageError(f"{option} is for recipes: a result is measured again as it was", "leave it out")
     plan = what.plan
     if plan.launch is None and url is None:
         url, model = plan.url, model or plan.served_model
+    if url is None and hosts is None and cluster is None and plan.nodes:
+        hosts = ",".join(node.host for node in plan.nodes)
     before = [f"{key}={value}" for key, value in plan.overrides.items() if key != "port"]  # it may be the one that was free
     name, again = plan.workload.profile_name, plan.workload.seed
     return reproduce.repeated_order(
-        ordering(what.recipe, name, [*before, *(set_ or [])], seed=again, url=url, model=model), what
+        ordering(what.recipe, name, [*before, *(set_ or [])], seed=again, hosts=hosts, url=url, model=model), what
     )
 
 
