@@ -68,10 +68,10 @@ def published_order(order: Order) -> Order:
     base = resolve.profile_of(recipe, asked)[1]
     if base.rate or base.mix or base.turns > 1 or base.arrivals == "trace":
         raise RecipeError(f"profile {asked} is no closed loop of one shape", f"name one that is, such as --profile {PROFILE}")
-    wanted = [figure for figure in figures if equivalence.untestable(figure.metric, figure.unit) is None]
+    wanted = [figure for figure in figures if _untestable(figure) is None]
     if not wanted:
-        why = equivalence.untestable(figures[0].metric, figures[0].unit)
-        raise RecipeError(f"{where}: no published figure can be tested: {figures[0].metric}: {why}", "see docs/reproduce.md")
+        why = f"{figures[0].metric}: {_untestable(figures[0])}"
+        raise RecipeError(f"{where}: no published figure can be tested: {why}", "see docs/reproduce.md")
     points = tuple(dict.fromkeys(_point(figure, base) for figure in wanted))
     target = None if base.target is None else min(base.target, TARGET)
     made = msgspec.structs.replace(base, points=points, schedule=None, target=target)
@@ -93,11 +93,11 @@ def of_recipe(recipe: Recipe, now: Measured) -> Reproduction:
     reason = _spoilt(now.result)
     comparisons = []
     for figure in recipe.harness.published:
-        known = equivalence.untestable(figure.metric, figure.unit) is None
+        untestable = _untestable(figure)
         claim = Claim(
             metric=figure.metric,
             compared=equivalence.AS_PUBLISHED.get(figure.metric, figure.metric),
-            cell=_find(now.result, _point(figure, profile)) if known else None,
+            cell=_find(now.result, _point(figure, profile)) if untestable is None else None,
             value=figure.value,
             low=figure.low,
             high=figure.high,
@@ -106,7 +106,7 @@ def of_recipe(recipe: Recipe, now: Measured) -> Reproduction:
             date=figure.date,
             conditions=figure.conditions,
         )
-        comparisons.append(_compared(claim, reason, now.result))
+        comparisons.append(_compared(claim, untestable or reason, now.result))
     notes = (*_state(now.result), *_environment(now))
     return Reproduction(of=recipe.name, result=now.result.id, comparisons=tuple(comparisons), differences=(), notes=notes)
 
@@ -142,6 +142,10 @@ def _with_profile(order: Order, name: str, profile: Profile) -> Order:
     harness = order.recipe.harness
     harness = msgspec.structs.replace(harness, profiles={**harness.profiles, name: profile})
     return msgspec.structs.replace(order, recipe=msgspec.structs.replace(order.recipe, harness=harness), profile=name)
+
+
+def _untestable(figure: Published) -> str | None:
+    return figure.not_tested or equivalence.untestable(figure.metric, figure.unit)
 
 
 def _point(figure: Published, base: Profile) -> tuple[int, int, int, int]:

@@ -31,6 +31,8 @@ def _facts(result: Result, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "server", "started by the harness" if launch else "ran already"
     yield "engine", f"{result.engine.name} {result.engine.version or '(version not known)'}"
     yield "image", (launch.image if launch else None) or ""
+    yield "image's id", result.image.id if result.image else ""
+    yield "machines", str(len(plan.nodes) or 1)
     yield "model", result.model
     yield "model revision", plan.model_revision or ""
     yield from ((f"file {file.path}", file.sha256 or f"{file.bytes} bytes") for file in result.model_files)

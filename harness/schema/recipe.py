@@ -33,6 +33,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Requests in flight."""
     conditions: str = ""
     """Whatever else is said of them, in words."""
+    not_tested: str = ""
+    """Why a run of this recipe says nothing of it: another setup, another text, another way of counting. Empty: it does."""
     source: str
     date: str
 

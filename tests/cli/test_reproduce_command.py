@@ -62,6 +62,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
         decode(275),
         "metric: ttft_ms, low: 5, high: 40, unit: ms, pp: 64",
         "metric: power_w, value: 140, unit: W",
+        decode(300, ", concurrency: 64, not_tested: another draft length"),
     )
     with paced(ttft_ms=10, tpot_ms=TPOT_MS) as server:
         return root, harness(root, "reproduce", name, "--url", server.url, "--profile", "short")
@@ -71,13 +72,14 @@ def test_figure_by_figure(measured: tuple[Path, subprocess.CompletedProcess[str]
     root, done = measured
     assert done.returncode == NotReproduced.exit_code, done.stderr
     found = said(harness(root, "reproduce", "x.yaml", "--with", "latest", "--json"))
-    assert verdicts(found) == [REPRODUCED, REPRODUCED, NOT_REPRODUCED, REPRODUCED, NOT_TESTED]
-    one, _, far, ttft, power = found.comparisons
+    assert verdicts(found) == [REPRODUCED, REPRODUCED, NOT_REPRODUCED, REPRODUCED, NOT_TESTED, NOT_TESTED]
+    one, _, far, ttft, power, other = found.comparisons
     assert (one.claim.metric, one.claim.compared, one.claim.cell) == ("decode_tok_s", "decode_tok_s_n1", "d0-pp64-tg48-c1")
     assert one.ratio == pytest.approx(1, abs=0.02)
     assert far.ratio == pytest.approx(250 / 275, abs=0.02)
     assert (ttft.claim.cell, ttft.ratio) == ("d0-pp64-tg48-c1", None)
     assert (power.measured, power.claim.cell) == (None, None)
+    assert (other.reason, other.claim.cell) == ("another draft length", None)
 
 
 def test_the_page_names_what_it_rests_on(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -152,6 +152,21 @@ def test_every_published_figure_is_one_of_ours_and_has_its_source(path: Path) ->
 
 
 @pytest.mark.parametrize("path", SYSTEMS, ids=lambda path: path.stem)
+def test_published_conditions_are_the_same_in_words_and_in_numbers(path: Path) -> None:
+    """Else `harness reproduce` would measure something else than what was published."""
+    for figure in load(path).harness.published:
+        words = figure.conditions.replace("one stream", "1 streams")
+        for pattern, number in (
+            (r"\bpp(\d+)", figure.pp),
+            (r"\btg(\d+)", figure.tg),
+            (r"\b(\d+) streams\b", figure.concurrency),
+        ):
+            said = re.search(pattern, words)
+            assert said is None or int(said[1]) == number, figure
+        assert figure.not_tested or "instead of" not in words, "another setup"
+
+
+@pytest.mark.parametrize("path", SYSTEMS, ids=lambda path: path.stem)
 def test_machines_and_tensor_parallelism_agree(path: Path) -> None:
     """A GB10 has one GPU. `-4x` are four of them."""
     recipe = load(path)

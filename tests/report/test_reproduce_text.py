@@ -12,6 +12,7 @@ from harness.errors import Inconclusive, InvalidResult, NotReproduced
 from harness.recipe.load import loads
 from harness.report import reproduce as report
 from harness.reproduce import Measured
+from harness.schema.plan import Image
 from harness.schema.reproduction import INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Reproduction
 from harness.schema.result import Figure, Result
 from tests.report.test_report import matches
@@ -58,7 +59,7 @@ def test_of_a_result() -> None:
     now = sample_run.result(ident="def456")
     machine = msgspec.structs.replace(now.machine, kernel="6.18", gpu_driver="580.95")
     engine = msgspec.structs.replace(now.engine, version="0.33.0", settings={"max_model_len": "4096"})
-    later = msgspec.structs.replace(now, machine=machine, engine=engine, cells=(cell,))
+    later = msgspec.structs.replace(now, machine=machine, engine=engine, cells=(cell,), image=Image(name="i", id="sha256:1"))
     plan = msgspec.structs.replace(then.plan, overrides={"max_model_len": "4096", "port": "8001"}, notes=())
     found = reproduce.of_result(then, Measured(later, plan, then.recipe))
     matches("reproduce-result-80.txt", report.render(found, path=Path("results/sample/y"), width=80, color=False))
@@ -66,6 +67,7 @@ def test_of_a_result() -> None:
         ("GPU driver", "", "580.95"),
         ("kernel", "6.17", "6.18"),
         ("engine", "vllm 0.32.0", "vllm 0.33.0"),
+        ("image's id", "", "sha256:1"),
         ("override max_model_len", "", "4096"),
         ("setting max_model_len", "", "4096"),
     ]
