@@ -53,15 +53,18 @@ def sched_ms(record: Record) -> float:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["own socket", "SDK"])
 def test_the_schedule_is_kept(secure: bool, tmp_path: Path) -> None:
+    gap, number = (
+        (20, 40) if secure else (5, 80)
+    )  # a TLS connection for each of 200 a second is more than two cores may have to give
     with paced(ttft_ms=150, tpot_ms=2) as server:
-        what = open_job(server.port, every(5, 80))
+        what = open_job(server.port, every(gap, number))
         records, report = through_tls(what, tmp_path)[:2] if secure else run(what)
         truth = sorted(server.truth(), key=lambda one: one.prompt_tokens)
-    assert [record.error for record in records] == [None] * 80
+    assert [record.error for record in records] == [None] * number
     start = records[0].t_sched_ns
-    assert [record.t_sched_ns - start for record in records] == [i * 5 * MS for i in range(80)]
+    assert [record.t_sched_ns - start for record in records] == [i * gap * MS for i in range(number)]
     assert all(record.t_send_ns >= record.t_sched_ns for record in records)
-    assert report.peak_in_flight >= 20, "something held requests back"
+    assert report.peak_in_flight >= 100 / gap, "something held requests back"
     late = [(true.t_received_ns - record.t_sched_ns) / MS for record, true in zip(records, truth, strict=True)]
     assert median(late) < (50 if secure else 3)
     assert report.send_lag_p50_ns < (50 if secure else 3) * MS
