@@ -106,8 +106,10 @@ def recipe_for_url(url: str) -> Recipe:
 
 def with_image(order: Order) -> Order:
     """The order with what its container image is on this machine, where Docker has it and the server's head runs here."""
+    if order.machine.docker is None:
+        return order
     launch = order.plan().launch
-    if launch is None or launch.image is None or launch.host is not None or order.machine.docker is None:
+    if launch is None or launch.image is None or launch.host is not None:
         return order
     found = container.image(LocalHost(), launch.image)
     terms = msgspec.structs.replace(order.terms, images={launch.image: found} if found else {})

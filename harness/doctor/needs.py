@@ -12,6 +12,7 @@ from harness.engines import ENGINES
 from harness.errors import RecipeError
 from harness.launch import flags, preflight
 from harness.launch.watchdog import default_floor
+from harness.offline import LOADS_NOTHING
 from harness.recipe import lint, render
 from harness.recipe.flags import said
 from harness.recipe.resolve import engine_of
@@ -30,8 +31,6 @@ RESULTS_BYTES, RESULTS_LEAST_BYTES = 2 * GIB, 100 * 2**20
 PATHS = ("/", ".", "~")
 """A model whose name begins so is a folder or a file."""
 END = "end other programs; memory that a stopped one held may take a minute to come back"
-LOADS_NOTHING = "paced"
-"""Our own server of known speed has no model."""
 
 
 def look(patient: Patient) -> Iterator[Check]:

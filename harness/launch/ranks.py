@@ -19,7 +19,7 @@ from harness.launch import logs, oom, ready
 from harness.launch.container import Container
 from harness.launch.environment import MARK, for_child
 from harness.launch.processes import Family
-from harness.launch.server import LAST_LINES, Server, _make_mounts, _stop, died
+from harness.launch.server import LAST_LINES, Server, died, make_mounts, tear_down
 from harness.launch.watchdog import Available, Watchdog, kill_at_once
 from harness.schema.plan import Launch, Plan
 
@@ -199,7 +199,7 @@ def _rank(
     container = Container(launch, host, run) if launch.executor == "docker" else None
     argv, undo = (container.argv, container.removal) if container else (launch.argv, ())
     try:
-        _make_mounts(launch, host)
+        make_mounts(launch, host)
         env = for_child({**place.environment, **_named(launch, environment)}, launch.env, launch.argv[0], run)
         process = family.root = host.spawn(argv, env=env, cwd=launch.cwd, log=str(log), undo=undo, floor=floor)
         if container is None:  # which has its own score; Docker's client takes no memory
@@ -249,7 +249,7 @@ def _named(launch: Launch, environment: Mapping[str, str]) -> dict[str, str]:
 def _end(grace_s: float, place: Place, family: Family, container: Container | None, address: str, port: int) -> list[str]:
     """What could not be ended, with its machine."""
     try:
-        return [f"{place.name}: {problem}" for problem in _stop(place.host, family, container, address, port, grace_s)]
+        return [f"{place.name}: {problem}" for problem in tear_down(place.host, family, container, address, port, grace_s)]
     except MachineError as lost:
         return [f"{place.name}: what ran there is not seen to have ended: {lost.message}"]
 

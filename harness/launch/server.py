@@ -120,7 +120,7 @@ def serve(
     grace_s = min(launch.stop_grace_s, STARTING_GRACE_S) if container else launch.stop_grace_s
     try:
         with watch or nullcontext():
-            _make_mounts(launch, host)
+            make_mounts(launch, host)
             env = for_child(environment, launch.env, launch.argv[0], run)
             argv = container.argv if container else launch.argv
             process = family.root = host.spawn(argv, env=env, cwd=launch.cwd, log=str(log_path))
@@ -133,10 +133,10 @@ def serve(
             grace_s = launch.stop_grace_s
             yield server
     except BaseException as error:
-        for problem in _stop(host, family, container, address, port, grace_s):
+        for problem in tear_down(host, family, container, address, port, grace_s):
             error.add_note(problem)
         raise
-    problems = _stop(host, family, container, address, port, grace_s)
+    problems = tear_down(host, family, container, address, port, grace_s)
     if problems:
         raise EngineError(f"{engine.NAME} could not be stopped: {'; '.join(problems)}", "end it by hand before the next run")
 
@@ -174,7 +174,7 @@ def _require_port(host: Host, address: str, port: int) -> None:
         raise MachineError(f"port {port} is taken by {owner}", "stop that program, or choose another port: --set port=…")
 
 
-def _stop(host: Host, family: Family, container: Container | None, address: str, port: int, grace_s: float) -> list[str]:
+def tear_down(host: Host, family: Family, container: Container | None, address: str, port: int, grace_s: float) -> list[str]:
     """Ends everything; what it could not end. An interrupt cuts the current step short, never the ones after it."""
     problems: list[str] = []
     code = host.exit_code(family.root) if family.root else 0
@@ -206,7 +206,7 @@ def _stop(host: Host, family: Family, container: Container | None, address: str,
     return problems
 
 
-def _make_mounts(launch: Launch, host: Host) -> None:
+def make_mounts(launch: Launch, host: Host) -> None:
     """Docker would make a folder that is missing as root's."""
     folders = [mount.source for mount in launch.mounts if not mount.read_only]
     if launch.executor == "docker" and folders:

@@ -15,18 +15,18 @@ from tests.launch.hog import MIB, available, hog
 
 
 def test_memory_that_comes_back() -> None:
-    with hog(1024 * MIB) as holder:
+    with hog(2048 * MIB) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        before = available() + 768 * MIB  # not as it was before: half of the rest is left to other programs, either way
+        before = available() + 1536 * MIB  # not as it was before: half of the rest is left to other programs, either way
         release = threading.Timer(0.6, holder.kill)
         release.start()
-        back = memory_back(before, available, limit_s=30.0, slack_bytes=384 * MIB)
+        back = memory_back(before, available, limit_s=30.0, slack_bytes=768 * MIB)
         release.join()
     assert back.took_s is not None
     assert back.took_s > 0.3, "it was held for a while"
     assert back.missing_bytes is not None
-    assert back.missing_bytes <= 384 * MIB
+    assert back.missing_bytes <= 768 * MIB
 
 
 def test_memory_that_stays_away() -> None:
