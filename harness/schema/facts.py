@@ -1,4 +1,4 @@
-"""Facts from outside: what others charge, promise, draw, or were voted to be. Each stands on sources with a date; without one it is unknown."""
+"""Facts from outside: what others charge, promise, draw, or were voted to be. Each has sources with a date, or is unknown."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Fact(msgspec.Struct, Generic[T], frozen=True, kw_only=True, forbid_unknown
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """Terms of one offering over an API. Retention and residency differ by product, endpoint and model, so all four are the key; None: of all."""
+    """Terms of one offering over an API. They differ by product, endpoint and model, so all four are the key; None: all."""
 
     provider: str
     product: str
