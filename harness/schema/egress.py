@@ -26,7 +26,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """Its name; empty: it had let go of the socket when that was seen."""
     first_ns: int
     last_ns: int
-    """When it was first and last seen."""
+    """When it was first and last seen: while nothing new is opened, that is looked at every ten seconds."""
     count: int
     """Sockets."""
 

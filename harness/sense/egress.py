@@ -23,12 +23,12 @@ from harness.sense.sockets import Row, Space
 from harness.units import NS_PER_S, seconds
 
 LOOK_S = 0.25
-FAMILY_NS = 5 * NS_PER_S
+FAMILY_NS = 2 * NS_PER_S
 """How often it is asked which processes are ours, if no connection gives a reason to."""
 REFRESH_NS = 10 * NS_PER_S
 """Tables are read so often even if nothing was opened: a connection may be older than the look at it."""
-SHARE = 200
-"""So many times as long as it took is waited before tables are read again: half a per cent of a core at the most."""
+SHARE, BURST_NS = 200, NS_PER_S // 10
+"""Reading tables may take half a per cent of a core over time, and so much at once: where connections are few, each is looked at soon."""
 FORGET_NS = 120 * NS_PER_S
 """A closed connection stays in the tables for one minute."""
 MOST = 500
@@ -77,7 +77,8 @@ class Watch:
             sockets.tables(os.getpid(), "tcp")
         except OSError as error:
             self._blind = f"{error.filename}: {error.strerror}"
-        self._start_ns, self._looks, self._cpu_ns, self._longest_ns = clock.now(), 0, 0, 0
+        self._start_ns = clock.now()
+        self._looks = self._cpu_ns = self._spent_ns = self._longest_ns = 0
 
     def follow(self, pid: int) -> None:
         """A process that is ours although nobody here started it: a container's first one."""
@@ -158,7 +159,7 @@ class Watch:
     def _look(self, space: Space, now: int) -> None:
         space.count()
         stale = now - space.read_ns > REFRESH_NS
-        asked = now >= space.due_ns and (space.moved_ns is not None or stale)
+        asked = self._spent_ns < BURST_NS + (now - self._start_ns) // SHARE and (space.moved_ns is not None or stale)
         start = clock.thread_cpu()
         try:
             found = list(sockets.rows(sockets.tables(space.pid, "udp"), "udp"))
@@ -175,7 +176,7 @@ class Watch:
             self._longest_ns = max(self._longest_ns, now - space.moved_ns + round(LOOK_S * NS_PER_S))
         space.others = {ends: seen for ends, seen in space.others.items() if now - seen < FORGET_NS}
         space.moved_ns, space.read_ns = (now if space.undecided else None), now
-        space.due_ns = now + SHARE * (clock.thread_cpu() - start)
+        self._spent_ns += clock.thread_cpu() - start
         if stale:
             space.weigh()
 

@@ -95,7 +95,7 @@ class Space:
         self.first_opened = self.last_opened = _known(opened, pid)
         self.moved_ns: int | None = clock.now()
         """Since when something was opened that the tables were not asked about."""
-        self.read_ns = self.due_ns = 0
+        self.read_ns = 0
         self.others: dict[Ends, int] = {}
         """Sockets that are not ours, and when they were last seen: when nobody holds them any more they are still not ours."""
         self.undecided: dict[Ends, tuple[str, Row]] = {}
