@@ -210,6 +210,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     output_mtok: Fact[float]
     tiers: Fact[tuple[Tier, ...]]
     """By rising `above_tokens`; an empty tuple: one price for all lengths."""
+    note: str = ""
+    """Other prices at other hours."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
