@@ -13,6 +13,8 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from harness.errors import FactsError, did_you_mean
 from harness.schema.facts import Claim, Fact, Facts, Model, Price, Source, Tier
 
@@ -89,6 +91,11 @@ def of_model(model: Model, day: datetime.date, more: Sequence[Price] = ()) -> li
     return [*(listed(ref, day, model=model.id) for ref in refs), *(price for price in more if price.model == model.id)]
 
 
+def every(facts: Facts, day: datetime.date) -> list[Price]:
+    """Of all models."""
+    return [price for model in facts.models for price in of_model(model, day, facts.prices)]
+
+
 def own(model: Model, day: datetime.date) -> Price | None:
     """Its maker's own price; None: none is known."""
     return listed(model.own_price, day, model=model.id) if model.own_price else None
@@ -127,9 +134,13 @@ def beside(facts: Facts, day: datetime.date) -> list[Beside]:
     models = {model.id: model for model in facts.models}
     return [
         Beside(claim, tuple(of_model(models[claim.model], day, facts.prices)) if claim.model in models else ())
-        for claim in facts.claims
-        if claim.column == CLAIMED
+        for claim in claimed(facts.claims)
     ]
+
+
+def claimed(claims: Iterable[msgspec.Struct]) -> list[Claim]:
+    """The article's prices."""
+    return [claim for claim in claims if isinstance(claim, Claim) and claim.column == CLAIMED]
 
 
 @cache
