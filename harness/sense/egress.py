@@ -161,6 +161,8 @@ class Watch:
         stale = now - space.read_ns > REFRESH_NS
         asked = self._spent_ns < BURST_NS + (now - self._start_ns) // SHARE and (space.moved_ns is not None or stale)
         start = clock.thread_cpu()
+        if asked and now != self._family_ns:
+            self._find_family(now)
         try:
             found = list(sockets.rows(sockets.tables(space.pid, "udp"), "udp"))
             if asked:
@@ -222,7 +224,8 @@ class Watch:
     def _find_owners(self, now: int, inodes: set[int], *, sure: bool) -> None:
         """Which process of ours has these sockets. Unless we are `sure` they are somebody else's only when it is asked a second time: a
         process of ours may have ended after the tables were read."""
-        self._find_family(now)
+        if not sure:
+            self._find_family(now)
         held, self._dark, self._users = dict[int, str](), set(), set()
         for pid, found in self._family.items():
             try:

@@ -19,7 +19,10 @@ from hypothesis import strategies as st
 from harness import clock
 from harness.measure import egress
 from harness.schema.egress import Egress
+from harness.schema.result import Result
 from harness.sense import sockets
+from harness.store.folder import read_result
+from tests.store import sample_run
 
 ROOT = Path(__file__).parents[2]
 namespaces = pytest.mark.skipif(
@@ -37,36 +40,37 @@ while True:
 """
 HOLD = """
 import socket, sys, time
-s = socket.create_connection((sys.argv[1], 443))
-time.sleep(float(sys.argv[2]))
-s.close()
-time.sleep(0.6)
+s = [socket.create_connection((address, 443)) for address in sys.argv[2:]]
+time.sleep(float(sys.argv[1]))
+for each in s:
+    each.close()
+time.sleep(0.5)
 """
 UDP = """
 import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect((sys.argv[1], 53))
-time.sleep(0.8)
+time.sleep(0.5)
 """
 LOOPBACK = """
 import socket, time
 s = socket.create_server(("127.0.0.1", 0))
 for _ in range(20):
     socket.create_connection(s.getsockname()).close()
-time.sleep(0.8)
+time.sleep(0.5)
 """
 ITSELF = """
 import socket, time
 s = socket.create_server(("0.0.0.0", 0))
 c = socket.create_connection(("10.99.0.1", s.getsockname()[1]))
-time.sleep(0.8)
+time.sleep(0.5)
 """
 APART = """
 import socket, time
-time.sleep(2.5)
+time.sleep(2.2)
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect(("9.9.9.9", 53))
-time.sleep(0.8)
+time.sleep(0.5)
 """
 LISTEN = """
 import socket
@@ -81,7 +85,7 @@ while True:
         break
     except OSError:
         time.sleep(0.05)
-time.sleep(0.8)
+time.sleep(0.5)
 c.send(b".")
 """
 
@@ -202,17 +206,26 @@ def test_where_an_address_is(address: str, where: str) -> None:
 
 
 @namespaces
-@pytest.mark.parametrize(("address", "where"), [(PUBLIC, "public"), (PUBLIC6, "public"), (PRIVATE, "private")])
-def test_a_connection_of_a_child(desk: Desk, address: str, where: str) -> None:
-    found = desk.child(HOLD, address, "1.0")
-    (one,) = found.connections
-    assert (one.where, one.address, one.port, one.protocol, one.outbound, one.count) == (where, address, 443, "tcp", True, 1)
-    assert one.process.startswith("python")
-    assert found.t_start_ns < one.first_ns <= one.last_ns < found.t_end_ns
-    assert not found.doubtful, "when it was closed it was still known whose it had been"
+def test_connections_of_a_child(desk: Desk) -> None:
+    found = desk.child(HOLD, "0.7", PUBLIC, PUBLIC6, PRIVATE)
+    seen = {(one.where, one.address, one.port, one.protocol, one.outbound, one.count) for one in found.connections}
+    assert seen == {
+        ("public", PUBLIC, 443, "tcp", True, 1),
+        ("public", PUBLIC6, 443, "tcp", True, 1),
+        ("private", PRIVATE, 443, "tcp", True, 1),
+    }
+    assert all(one.process.startswith("python") for one in found.connections)
+    assert all(found.t_start_ns < one.first_ns <= one.last_ns < found.t_end_ns for one in found.connections)
+    assert not found.doubtful, "when they were closed it was still known whose they had been"
     went, said = egress.left(found)
-    assert went is (True if where == "public" else None)
-    assert address in said
+    assert went is True
+    assert f"1 to {PUBLIC}:443 by python" in said
+    assert f"1 to [{PUBLIC6}]:443 by python" in said
+    assert PRIVATE not in said
+    within = msgspec.structs.replace(found, connections=tuple(one for one in found.connections if one.where == "private"))
+    went, said = egress.left(within)
+    assert went is None, "it may pass things on"
+    assert f"1 to {PRIVATE}:443 by python" in said
 
 
 @namespaces
@@ -248,7 +261,7 @@ def test_who_comes_from_outside_is_answered(desk: Desk) -> None:
 @namespaces
 def test_a_connection_too_short_to_see_whose_it_was(desk: Desk) -> None:
     """Which leaves its trace in the kernel's tables for a minute."""
-    found = desk.child("import socket, time; time.sleep(0.4)\n" + HOLD, PUBLIC, "0")
+    found = desk.child("import socket, time; time.sleep(0.4)\n" + HOLD, "0", PUBLIC)
     assert not found.connections
     assert [(one.address, one.process) for one in found.doubtful] == [(PUBLIC, "")]
     went, said = egress.left(found)
@@ -259,9 +272,9 @@ def test_a_connection_too_short_to_see_whose_it_was(desk: Desk) -> None:
 @namespaces
 def test_what_others_do_is_not_ours(desk: Desk) -> None:
     """Open before, opened meanwhile, and closed meanwhile."""
-    with process(desk.words(HOLD, PUBLIC, "30")), process(desk.words("import time; time.sleep(1)\n" + HOLD, PUBLIC, "1")):
+    with process(desk.words(HOLD, "30", PUBLIC)), process(desk.words("import time; time.sleep(1)\n" + HOLD, "0.7", PUBLIC)):
         clock.sleep(0.5)
-        found = desk.child("import time; time.sleep(3)")
+        found = desk.child("import time; time.sleep(2.5)")
     assert (found.connections, found.doubtful) == ((), ())
     assert egress.left(found)[0] is False
 
@@ -287,3 +300,74 @@ def test_who_may_not_look_does_not_know(desk: Desk) -> None:
     assert (went, found.looks) == (None, 0)
     assert "could not be looked at" in said
     assert "net/tcp" in said
+
+
+VLLM = f"""\
+#!{sys.executable}
+import socket, sys
+from harness.engines.paced import __main__ as program
+if "--tells" in sys.argv:
+    telemetry = socket.create_connection(("{PUBLIC}", 443))
+program.main(["--port", sys.argv[sys.argv.index("--port") + 1], "--ttft-ms", "5", "--tpot-ms", "1"])
+"""
+RECIPE = """\
+recipe_version: "2"
+name: told
+model: paced
+runtime: vllm
+defaults: {port: 18927}
+command: vllm serve {model} --port {port} --device cpu MORE
+harness: {sanity: false, profile: short, profiles: {short: {pp: [64], tg: [16], concurrency: [2], requests: 10, runs: 1, target: null}}}
+"""
+
+
+def run(folder: Path, namespace: str, more: str) -> tuple[Result, str]:
+    """A benchmark in a network namespace, and what `harness results show` says of it."""
+    (folder / "vllm").write_text(VLLM)
+    (folder / "vllm").chmod(0o755)
+    (folder / "x.yaml").write_text(RECIPE.replace("MORE", more))
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    within = ["ip", "netns", "exec", namespace, sys.executable, "-m", "harness"]
+    done = subprocess.run([*within, "bench", "x.yaml"], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 6), done.stdout + done.stderr
+    (path,) = folder.glob("results/[!.]*/*")
+    return read_result(path), " ".join(done.stdout.split())
+
+
+@namespaces
+def test_a_run_that_nothing_leaves(tmp_path: Path) -> None:
+    """In a namespace without a cable the counters of the interfaces say so too."""
+    name = f"hsn{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        result, shown = run(tmp_path, name, "")
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+    found = result.egress
+    assert found is not None
+    assert (found.connections, found.doubtful, found.unseen, found.sent_bytes) == ((), (), (), 0)
+    assert found.opened is not None
+    assert found.opened > 3, "the driver's, and those for the server's pages"
+    assert found.processes >= 3, "the harness, its driver, and the server"
+    assert found.cpu_s < 0.1 * (found.t_end_ns - found.t_start_ns) / 1e9
+    assert "Network every 0.25 s" in shown
+    assert "no interface sent a byte" in shown
+    told = egress.entry(result)
+    assert (told.value, told.origin, told.result, str(told.date)) == ("no", "measured", result.id, result.anchor.wall[:10])
+
+
+@namespaces
+def test_a_server_that_tells_somebody(tmp_path: Path, desk: Desk) -> None:
+    result, shown = run(tmp_path, desk.name, "--tells")
+    assert result.egress is not None
+    assert [(one.address, one.where) for one in result.egress.connections] == [(PUBLIC, "public")]
+    assert f"connected to the internet: 1 to {PUBLIC}:443 by vllm" in shown
+    assert egress.entry(result).value == "yes"
+
+
+def test_a_result_of_an_older_harness() -> None:
+    """It says nothing of connections, and nothing is said for it."""
+    plain = {name: value for name, value in msgspec.to_builtins(sample_run.result()).items() if name != "egress"}
+    told = egress.entry(msgspec.convert(plain, Result))
+    assert (told.value, told.why) == (None, egress.NOT_LOOKED)

@@ -15,7 +15,7 @@ from harness.sense.sampler import Sampler
 def main() -> None:
     watch = Watch()
     with Sampler((watch,)):
-        clock.sleep(0.5)  # what is there before the first look is not the child's
+        clock.sleep(0.35)  # what is there before the first look is not the child's
         subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
         print(msgspec.json.encode(watch.report()).decode())
 
