@@ -45,18 +45,16 @@ def entry(result: Result) -> Entry:
 
 def sentence(found: Egress) -> str:
     went, said = left(found)
-    return said if went is False else f"{'connected to the internet' if went else 'not known whether anything left'}: {said}"
+    words = {None: "not known whether anything left", True: "connected to the internet", False: "nothing left this machine"}
+    return f"{words[went]}: {said}"
 
 
 def _nothing(found: Egress) -> str:
-    each = (
-        f"every {found.period_s:g} s the kernel's socket tables were asked for connections of {found.processes} processes, "
-        f"{found.looks} times: none but within this machine"
-    )
+    each = f"{found.looks:,} looks, {found.period_s:g} s apart, at the sockets of {found.processes} processes found none that leads away"
     if found.sent_bytes == 0:
         return f"{each}; no interface sent a byte"
     longest = max(found.period_s, found.longest_s)
-    return f"{each}. One shorter than {longest:.2g} s that the other end closed would not be seen"
+    return f"{each}; one shorter than {longest:.2g} s that the other end closed would not be seen"
 
 
 def _said(connections: Iterable[Connection]) -> str:

@@ -43,7 +43,8 @@ def of_provider(provider: Provider) -> dict[str, Fact[Any]]:
 
 def of_result(result: Result, facts: Facts, *, seat: str | None, day: datetime.date) -> dict[str, Fact[Any]]:
     """Of a run on a machine of one's own. `seat`: the country whose people or companies own it and where it stands, which only its owner
-    can say; None: was not said. `day`: today, when it was said."""
+    can say; None: was not said. `day`: today, when it was said. Of a server that the harness did not start, nothing is known but that it
+    answered: it may be anybody's."""
     gpus = sorted({gpu.name for gpu in result.machine.gpus})
     chip = next((chip for chip in facts.chips if gpus == [chip.gpu]), None)
     model = next((model for model in facts.models if result.model == model.id or result.model in model.weights), None)
@@ -54,7 +55,7 @@ def of_result(result: Result, facts: Facts, *, seat: str | None, day: datetime.d
     left = egress.entry(result)
     no_chip = f"nothing is known of {' and '.join(gpus)}" if gpus else "the machine has no GPU, and nothing is known of its CPU"
     none = Fact[Any](why=f"no facts name the model {result.model}")
-    return {
+    found: dict[str, Fact[Any]] = {
         "seat": _in_or_out(Fact(value=seat.upper(), sources=(said,)) if seat else Fact(why="not said (--seat)")),
         "leaves": Fact(value=left.value, sources=(run,), note=left.how) if left.value else Fact(why=left.why),
         "interface": Fact(value="chat completions", sources=(run,)) if result.trials else Fact(why="nothing was measured"),
@@ -66,6 +67,9 @@ def of_result(result: Result, facts: Facts, *, seat: str | None, day: datetime.d
         "chip_software_open": chip.software_open if chip else Fact(why=no_chip),
         "engine_open": engine.open_source if engine else Fact(why=f"no facts name the engine {result.engine.name}"),
     }
+    if result.engine.start_s:
+        return found
+    return {name: found[name] if name == "interface" else Fact(why="the harness did not start the server") for name in found}
 
 
 def api(provider: Provider, facts: Facts, profile: str = PROFILES[0]) -> Assessment:

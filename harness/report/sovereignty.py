@@ -22,7 +22,7 @@ def table(rows: Mapping[str, Sequence[Assessment]], *, width: int, color: bool) 
     profiles = [each.profile for each in next(iter(rows.values()), ())]
     columns: list[text.Column] = [
         ("who", "left"),
-        *((profile, "right") for profile in profiles),
+        *((_short(profile), "right") for profile in profiles),
         ("answered", "right"),
         ("SEAL", "right"),
         ("SOV-2", "right"),
@@ -36,7 +36,10 @@ def table(rows: Mapping[str, Sequence[Assessment]], *, width: int, color: bool) 
         scores = [f"{each.low:.0f}–{each.high:.0f}" for each in found]
         lines.append([who, *scores, f"{answered} of {criteria}", _span(first.seal_low, first.seal_high), legal, data])
     drawn = text.table(columns, lines, width=width, color=color)
-    said = f"{', '.join(profiles)}: score of 100 by those weights. SEAL: level 0 to 4, of all and of SOV-2 (law) and SOV-3 (data). "
+    said = (
+        f"{', '.join(map(_short, profiles))}: score of 100 by the weights {', '.join(profiles)}. "
+        "SEAL: level 0 to 4, of all and of SOV-2 (law) and SOV-3 (data). "
+    )
     return f"{drawn}\n\n{text.wrapped(said + DISCLAIMER, width=width)}"
 
 
@@ -45,7 +48,7 @@ def one(who: str, found: Sequence[Assessment], facts: Facts, *, width: int, colo
     criteria = {each.id: each for each in facts.criteria if each.framework == found[0].framework}
     columns: list[text.Column] = [
         ("objective", "left"),
-        *((f"% in {each.profile}", "right") for each in found),
+        *((f"% {_short(each.profile)}", "right") for each in found),
         ("score", "right"),
         ("SEAL", "right"),
         ("answered", "right"),
@@ -87,6 +90,10 @@ def _evidence(evidence: Evidence, most: int) -> Iterator[str]:
         for source in fact.sources:
             quote = f"“{source.quote}” " if source.quote else ""
             yield f"      {quote}{source.url} ({source.kind}, {source.date})"
+
+
+def _short(profile: str) -> str:
+    return profile.removeprefix("csf-").removeprefix("guidance-")
 
 
 def _span(low: int, high: int) -> str:
