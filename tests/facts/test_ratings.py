@@ -127,6 +127,12 @@ def test_other_tables_of_the_arena_stand_beside(tmp_path: Path) -> None:
     assert len(load.load(own).ratings) == len(load.load().ratings) + 6
 
 
+def test_a_table_is_no_way_out_of_the_folder(tmp_path: Path) -> None:
+    for config in ("../text", "", "a b"):
+        with pytest.raises(FactsError, match="is no table of the arena"):
+            bring.bring(parquet(tmp_path / "x.parquet"), tmp_path / "own", config=config, day=DAY, force=False)
+
+
 @pytest.mark.parametrize("drop", ["rating", "vote_count", "leaderboard_publish_date", "category"])
 def test_parquet_of_something_else_is_refused(tmp_path: Path, drop: str) -> None:
     with pytest.raises(FactsError, match=f"not the arena's Parquet: .*{drop}") as wrong:
