@@ -84,6 +84,7 @@ class Watch:
         """A process that is ours although nobody here started it: a container's first one."""
         with self._lock:
             self._roots.add(pid)
+            self._owners = {inode: name for inode, name in self._owners.items() if name is not None}  # some may be its
             self._family_ns = 0
 
     def read(self) -> Iterable[Reading]:

@@ -121,6 +121,8 @@ def test_a_run_from_recipe_to_result(bench: Bench) -> None:
     assert result.image is not None
     assert (result.image.name, result.image.id, result.image.digests) == (IMAGE, ident, ())
     assert result.image.labels == {"org.opencontainers.image.version": "7.1"}
+    assert result.egress is not None
+    assert result.egress.unseen == (), "the container's processes are seen"
     assert stored.plan.launch is not None
     assert ident in stored.plan.launch.argv
     assert IMAGE not in stored.plan.launch.argv

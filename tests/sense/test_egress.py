@@ -38,13 +38,28 @@ print("up", flush=True)
 while True:
     threading.Thread(target=lambda c: c.recv(1) and None, args=(s.accept()[0],), daemon=True).start()
 """
+WAIT = """
+import os, socket, sys, time
+def until_seen():
+    last = time.monotonic() + 20
+    while not os.path.exists(os.environ.get("SEEN", "")) and time.monotonic() < last:
+        time.sleep(0.02)
+"""
+SEEN = """
+s = [socket.create_connection((address, 443)) for address in sys.argv[1:]]
+until_seen()
+time.sleep(0.6)  # one of them is seen, and at the next look all are
+for each in s:
+    each.close()
+socket.socket().connect_ex(("127.0.0.1", 9))  # so that the tables are read again
+time.sleep(0.6)
+"""
 HOLD = """
 import socket, sys, time
 s = [socket.create_connection((address, 443)) for address in sys.argv[2:]]
 time.sleep(float(sys.argv[1]))
 for each in s:
     each.close()
-socket.socket().connect_ex(("127.0.0.1", 9))  # so that the tables are read again
 time.sleep(0.5)
 """
 UDP = """
@@ -85,9 +100,9 @@ for _ in range(12):
     time.sleep(0.05)
 """
 LISTEN = """
-import socket
 s = socket.create_server(("0.0.0.0", 8000))
-s.accept()[0].recv(1)
+c = s.accept()
+until_seen()
 """
 COMES = """
 import socket, time
@@ -97,8 +112,7 @@ while True:
         break
     except OSError:
         time.sleep(0.05)
-time.sleep(0.5)
-c.send(b".")
+c.recv(1)
 """
 
 
@@ -219,7 +233,7 @@ def test_where_an_address_is(address: str, where: str) -> None:
 
 @namespaces
 def test_connections_of_a_child(desk: Desk) -> None:
-    found = desk.child(HOLD, "0.7", PUBLIC, PUBLIC6, PRIVATE)
+    found = desk.child(WAIT + SEEN, PUBLIC, PUBLIC6, PRIVATE)
     seen = {(one.where, one.address, one.port, one.protocol, one.outbound, one.count) for one in found.connections}
     assert seen == {
         ("public", PUBLIC, 443, "tcp", True, 1),
@@ -262,14 +276,14 @@ def test_another_address_of_the_machine_itself(desk: Desk) -> None:
 
 @namespaces
 def test_a_datagram_socket(desk: Desk) -> None:
-    (one,) = desk.child(UDP, PUBLIC).connections
+    (one,) = desk.child(WAIT + UDP.replace("time.sleep(0.5)", "until_seen()"), PUBLIC).connections
     assert (one.address, one.port, one.protocol) == (PUBLIC, 53, "udp")
 
 
 @namespaces
 def test_who_comes_from_outside_is_answered(desk: Desk) -> None:
     with process(desk.words(COMES, net=True)):
-        found = desk.child(LISTEN)
+        found = desk.child(WAIT + LISTEN)
     (one,) = found.connections
     assert (one.where, one.address, one.port, one.outbound) == ("private", PRIVATE, 8000, False)
     assert f"1 from {PRIVATE}" in egress.left(found)[1]
