@@ -26,7 +26,7 @@ from harness.recipe.overrides import apply
 from harness.report import text
 from harness.schema.memory import MISFIT
 from harness.schema.plan import Plan
-from harness.schema.recipe import Recipe
+from harness.schema.recipe import UNKNOWN_MODEL, Recipe
 from harness.schema.result import Result
 from harness.sense import memory
 from harness.sense.sampler import Sampler
@@ -100,7 +100,7 @@ def serving(order: Order, log: Path, observer: Observer) -> Iterator[tuple[Plan,
 def recipe_for_url(url: str) -> Recipe:
     """A recipe for a server about which nothing is known but its address."""
     name = url.split("://")[-1].strip("/").replace("/", "-").replace(":", "-")
-    said = {"recipe_version": "2", "name": name, "model": "unknown", "runtime": "openai"}
+    said = {"recipe_version": "2", "name": name, "model": UNKNOWN_MODEL, "runtime": "openai"}
     return load.loads("".join(f'{key}: "{value}"\n' for key, value in said.items()), url)
 
 

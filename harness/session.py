@@ -21,6 +21,7 @@ from harness.measure.sanity import Question
 from harness.recipe import cells
 from harness.schema.job import Ask, Job, Stage
 from harness.schema.plan import Plan
+from harness.schema.recipe import UNKNOWN_MODEL
 from harness.schema.request import Record
 from harness.schema.result import Answer, Sanity
 from harness.schema.run import EngineFacts
@@ -214,9 +215,11 @@ def open_session(plan: Plan, running: Server | None, api_key: str | None, run_id
     if running is None:
         talk.reachable()
         engine = detect(talk.page)
-        plan = msgspec.structs.replace(plan, engine=engine.NAME, served_model=model or _served(talk) or plan.served_model)
-    known = engine.facts(talk.page)
-    limit = known.context_limit or plan.context_limit
+        served = model or _served(talk) or plan.served_model
+        known = plan.model if plan.model != UNKNOWN_MODEL else served
+        plan = msgspec.structs.replace(plan, engine=engine.NAME, served_model=served, model=known)
+    told = engine.facts(talk.page)
+    limit = told.context_limit or plan.context_limit
     work = plan.workload
     fitting = cells.workload(work.profile_name, work.profile, seed=work.seed, context_limit=limit, trace=work.trace)
     plan = msgspec.structs.replace(plan, context_limit=limit, workload=fitting)
@@ -228,8 +231,8 @@ def open_session(plan: Plan, running: Server | None, api_key: str | None, run_id
     ruler = _ruler(plan, engine, talk)
     facts = EngineFacts(
         name=engine.NAME,
-        version=known.version,
-        settings=known.settings,
+        version=told.version,
+        settings=told.settings,
         start_s=running.start_s if running else {},
         context_limit=limit,
         prompt_overhead_tokens=ruler.overheads.get(1),

@@ -70,7 +70,7 @@ def _roofline(result: Result) -> Iterator[str]:
             used, ceiling = cell.figures.get(f"bw_util{suffix}"), cell.figures.get(f"ceiling{suffix}_tok_s")
             if used is not None and ceiling is not None and used.value is not None and ceiling.value is not None:
                 allowed = f"{used.value:.0%} of the {what} memory bandwidth, which would allow {ceiling.value:.0f} tok/s"
-                yield f"Roofline {text.shape(cell)}: {allowed}"
+                yield f"Roofline {cell.cell.words}: {allowed}"
                 return
 
 

@@ -69,7 +69,7 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
 
 def _figures(result: Result, width: int, color: bool) -> str:
     headers = ["cell", *(header for header, _ in COLUMNS), "verdict"]
-    rows = [[text.shape(cell), *(_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
+    rows = [[cell.cell.words, *(_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
     return _fitted(headers, rows, width, color)
 
 
@@ -97,7 +97,7 @@ def _powers(result: Result, width: int, color: bool) -> str:
     """A line for each cell and scope that was measured, and by what."""
     headers = ["scope", *(header for header, _ in POWER), "by"]
     rows = [
-        [f"{text.shape(cell)} {scope}", *(_watts(cell, f"{scope}_{name}") for _, name in POWER), reading.source]
+        [f"{cell.cell.words} {scope}", *(_watts(cell, f"{scope}_{name}") for _, name in POWER), reading.source]
         for cell in result.cells
         for scope, reading in cell.power.items()
     ]
@@ -162,7 +162,7 @@ def _remarks(result: Result) -> Iterator[tuple[str, list[str]]]:
     for cell in result.cells:
         sentences = tuple(_sentences(cell.findings) + _unknown(cell))
         if sentences:
-            said.setdefault(sentences, []).append(text.shape(cell))
+            said.setdefault(sentences, []).append(cell.cell.words)
     for sentences, shapes in said.items():
         yield "; ".join(shapes), list(sentences)
     if result.skipped:

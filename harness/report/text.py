@@ -8,7 +8,7 @@ from io import StringIO
 from typing import Literal
 
 from harness.schema.plan import Image
-from harness.schema.result import CellResult, Figure
+from harness.schema.result import Figure
 
 FINEST = 1e-4
 """Share of a value that its interval is shown to: no sensor and no clock here tells more."""
@@ -39,14 +39,6 @@ def figure(found: Figure | None) -> str:
         return number(found.value)
     half = max((found.high - found.low) / 2, abs(found.value) * FINEST)
     return f"{number(found.value, half)} ±{number(half, half)}" if found.basis == "runs" else number(found.value, half)
-
-
-def shape(cell: CellResult) -> str:
-    """`pp128 tg128 c4`, with depth, turns and variant where there are such."""
-    what = cell.cell
-    lengths = f"mix of {len(what.mix)}" if what.mix else f"pp{what.pp} tg{what.tg}" if what.arrivals != "trace" else ""
-    turns = f"{what.turns} turns" if what.turns > 1 else ""
-    return " ".join(filter(None, (f"d{what.depth}" if what.depth else "", lengths, turns, what.load, what.variant)))
 
 
 Column = tuple[str, Literal["left", "right"]]

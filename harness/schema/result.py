@@ -108,6 +108,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     recipe_name: str
     recipe_sha256: str
     model: str
+    quantization: str = ""
+    """As the recipe's metadata calls it; empty: it does not say."""
+    nodes: int = 1
+    """Machines that the server ran on."""
+    server: str = ""
+    """Where it answered, when it was not started by this run: `https://api.example.com`; empty otherwise."""
     model_files: tuple[FileHash, ...] = ()
     anchor: Anchor
     finished: str | None = None
@@ -135,16 +141,48 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Reading(msgspec.Struct, frozen=True, array_like=True):
+    """A `Figure` as short as can be: a summary is read ten thousand times."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A cell in a summary, with those of its figures that a summary has."""
+
+    depth: int = 0
+    pp: int
+    tg: int
+    concurrency: int | None = None
+    rate: float | None = None
+    turns: int = 1
+    shape: str
+    """In words: `pp2048 tg128 c4`."""
+    verdict: str
+    figures: dict[str, Reading]
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of `harness results list`."""
+    """What lists and the board need of a result."""
 
     id: str
     path: str
     started: str
     recipe: str
     model: str
+    quantization: str = ""
+    engine: str = ""
+    engine_version: str | None = None
+    nodes: int = 1
+    server: str = ""
+    hardware: str = ""
+    """The GPU's name, or the CPU's where there is none; empty for a server elsewhere."""
     state: str
     verdict: str
     """The worst of its cells', or `-` without any."""
     decode_tok_s: float | None
     """Of the first cell with one stream."""
+    points: tuple[Point, ...] = ()
