@@ -313,7 +313,7 @@ class Run:
             model=self.plan.model,
             quantization=str(self.order.recipe.metadata.get("quantization") or ""),
             nodes=max(1, len(self.plan.nodes)),
-            server="" if launch else self.plan.url,
+            server="" if launch or self.instruments.here else self.plan.url,
             model_files=self.files,
             anchor=self.anchor,
             finished=None if state == "running" else _wall(),

@@ -9,7 +9,21 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "harness"
 
 BASE = {"units", "errors", "clock", "comm", "far", "http", "secret", "__init__"}
-STAGES = {"recipe", "library", "launch", "hosts", "engines", "load", "sense", "probe", "weights", "measure", "store", "report"}
+STAGES = {
+    "recipe",
+    "library",
+    "launch",
+    "hosts",
+    "engines",
+    "load",
+    "sense",
+    "probe",
+    "weights",
+    "measure",
+    "store",
+    "board",
+    "report",
+}
 CONDUCTOR = {
     "bench",
     "calibrate",
@@ -31,7 +45,8 @@ ALSO = {  # besides its own folder, the schema and the base
     "launch": {"hosts", "engines"},
     "sense": {"hosts"},
     "probe": {"hosts"},
-    "report": {"measure"},
+    "board": {"measure"},
+    "report": {"measure", "board"},
 }
 
 

@@ -14,9 +14,6 @@ from harness.schema.result import CellResult, Figure, Finding, Result, Summary
 STYLES = {"valid": "green", "unsteady": "yellow", "invalid": "red"}
 
 MISSING = "–"
-GAP = 2
-"""Blanks that `text.table` leaves between columns."""
-
 COLUMNS = (
     ("decode tok/s", "decode_tok_s"),
     ("TTFT p50 ms", "ttft_p50_ms"),
@@ -74,19 +71,10 @@ def _figures(result: Result, width: int, color: bool) -> str:
 
 
 def _fitted(headers: list[str], rows: list[list[str]], width: int, color: bool) -> str:
-    """One table if it fits; else with headers on two lines, and in as many tables as it takes: a number is never cut. The first column
-    and the last are words."""
+    """The first column and the last are words; the last is of the first table where there are several."""
     kept = [index for index in range(len(headers)) if any(row[index] not in ("", MISSING) for row in rows)]
-    headers, rows = [headers[index] for index in kept], [[row[index] for index in kept] for row in rows]
-    if sum(_widths(headers, rows)) + GAP * (len(headers) - 1) > width:
-        headers = ["\n".join(header.rsplit(" ", 1)) for header in headers]
-        rows = [[entry.replace("needs ", "needs\n") for entry in row] for row in rows]
-    tables = []
-    for group in _groups(_widths(headers, rows), width):
-        columns: list[text.Column] = [(headers[i], "left" if i in (0, len(headers) - 1) else "right") for i in group]
-        shown = [[_verdict(row[i], color) if i == len(headers) - 1 else row[i] for i in group] for row in rows]
-        tables.append(text.table(columns, shown, width=width, color=color))
-    return "\n\n".join(tables)
+    columns: list[text.Column] = [(headers[i], "left" if i in (0, len(headers) - 1) else "right") for i in kept]
+    return text.fitted(columns, [[row[i] for i in kept] for row in rows], width=width, color=color, styles=STYLES, closing=True)
 
 
 POWER = (("W", "w"), ("J/tok", "j_tok"), ("net J/tok", "net_j_tok"), ("J/request", "j_request"))
@@ -107,24 +95,6 @@ def _powers(result: Result, width: int, color: bool) -> str:
 def _watts(cell: CellResult, name: str) -> str:
     found = cell.figures.get(name)
     return MISSING if found is None or found.value is None else text.figure(found)
-
-
-def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(len(line) for entry in column for line in entry.split("\n")) for column in zip(headers, *rows, strict=True)]
-
-
-def _groups(widths: Sequence[int], width: int) -> list[list[int]]:
-    """The columns of each table: every one begins with the cell, the first ends with the verdict."""
-    last = len(widths) - 1
-    groups, used = [[0]], widths[0] + GAP + widths[last]
-    for index in range(1, last):
-        if used + GAP + widths[index] > width and len(groups[-1]) > 1:
-            groups.append([0])
-            used = widths[0]
-        groups[-1].append(index)
-        used += GAP + widths[index]
-    groups[0].append(last)
-    return groups
 
 
 def _figure(cell: CellResult, name: str) -> str:

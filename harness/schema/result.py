@@ -113,7 +113,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int = 1
     """Machines that the server ran on."""
     server: str = ""
-    """Where it answered, when it was not started by this run: `https://api.example.com`; empty otherwise."""
+    """Address of one that runs on somebody else's machine (`https://api.example.com`); empty otherwise."""
     model_files: tuple[FileHash, ...] = ()
     anchor: Anchor
     finished: str | None = None

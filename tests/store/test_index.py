@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.schema.result import Result, Summary
+from harness.schema.result import Reading, Result, Summary
 from harness.store import index
 from tests.store.sample_run import result
 
@@ -31,7 +31,7 @@ def test_a_summary_has_what_the_result_says(tmp_path: Path) -> None:
     one, four = found.points
     assert (one.shape, one.verdict, four.shape, four.verdict) == ("pp128 tg4 c1", "valid", "pp128 tg4 c4", "invalid")
     assert one.figures["decode_tok_s"].value == found.decode_tok_s == 104.2871
-    assert one.figures["ttft_p90_ms"] == index.Reading(reason="needs 53 more requests")
+    assert one.figures["ttft_p90_ms"] == Reading(reason="needs 53 more requests")
     assert "acceptance_length" not in one.figures
 
 
