@@ -11,6 +11,7 @@ import msgspec
 from harness import fits
 from harness.recipe.docker import Terms
 from harness.recipe.resolve import GridOverrides, resolve
+from harness.schema.bill import Rates
 from harness.schema.machine import Machine
 from harness.schema.node import Node
 from harness.schema.plan import Plan
@@ -38,6 +39,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     served_model: str | None
     """With `url`: which of the models it serves."""
     api_key: str | None
+    rates: Rates | None = None
+    """What the server at `url` charges; None: nothing, or it is not known."""
+    cap_usd: float | None = None
+    """What the run may cost; None: nobody agreed to a sum."""
     named: Named = Named()
     """Meters and hosts whose sensors are read too."""
     memory_floor_bytes: int | None = None

@@ -36,6 +36,7 @@ CONDUCTOR = {
     "pack",
     "reproduce",
     "session",
+    "spending",
     "unpack",
     "verify",
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import board, machine, machines, packs, recipes, results, settings
+from harness.cli import board, machine, machines, packs, recipes, results, settings, spending
 from harness.cli import reproduce as reproducing
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def bench(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
     ] = None,
+    price: spending.Price = None,
+    max_usd: spending.MaxUsd = None,
     plug: machine.Plug = None,
     plug_token_env: machine.PlugToken = None,
     sense_host: SenseHost = None,
@@ -176,6 +178,8 @@ def bench(
         url=url,
         model=model,
         api_key_env=api_key_env,
+        price=price,
+        max_usd=max_usd,
         plug=plug,
         plug_token_env=plug_token_env,
         sense_host=sense_host,
@@ -189,6 +193,7 @@ def bench(
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
 
+    order = spending.agreed(order)
     with interruptible(), Terminal(quiet=json) as terminal:
         path, result = conductor.bench(order, results_dir or settings.results_root(), terminal)
     results.print_result(path, result, json)
@@ -275,6 +280,8 @@ def reproduce(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
     ] = None,
+    price: spending.Price = None,
+    max_usd: spending.MaxUsd = None,
     plug: machine.Plug = None,
     plug_token_env: machine.PlugToken = None,
     sense_host: SenseHost = None,
@@ -304,6 +311,8 @@ def reproduce(
         allow=allow,
         offline=offline,
         api_key_env=api_key_env,
+        price=price,
+        max_usd=max_usd,
         plug=plug,
         plug_token_env=plug_token_env,
         sense_host=sense_host,
@@ -317,7 +326,7 @@ def reproduce(
     if dry_run:
         _print_plan(again, json)
         return
-    sys.exit(reproducing.compared(what, reproducing.measured(again, root, quiet=json), json, keep=True))
+    sys.exit(reproducing.compared(what, reproducing.measured(spending.agreed(again), root, quiet=json), json, keep=True))
 
 
 @app.command()

@@ -14,6 +14,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.order import Order
     from harness.recipe.catalog import Shelf
+    from harness.schema.bill import Rates as BillRates
     from harness.schema.machine import Machine
     from harness.schema.recipe import Recipe
     from harness.schema.workload import TraceRow
@@ -114,6 +115,8 @@ def order(
     url: str | None = None,
     model: str | None = None,
     api_key_env: str | None = None,
+    price: str | None = None,
+    max_usd: float | None = None,
     plug: list[str] | None = None,
     plug_token_env: str | None = None,
     sense_host: list[str] | None = None,
@@ -134,7 +137,7 @@ def order(
     from harness.sense.sources import Named
 
     if url is None:
-        for option, given in (("--model", model), ("--api-key-env", api_key_env)):
+        for option, given in (("--model", model), ("--api-key-env", api_key_env), ("--price", price), ("--max-usd", max_usd)):
             if given is not None:
                 raise UsageError(f"{option} is for a server that already runs", "add --url http://…, or leave it out")
     elif hosts is not None or cluster is not None:
@@ -173,6 +176,8 @@ def order(
         url=url,
         served_model=model,
         api_key=secret("--api-key-env", api_key_env),
+        rates=_rates_of(price),
+        cap_usd=max_usd,
         environment=dict(os.environ),
         named=Named(
             plugs=tuple(plug or ()),
@@ -241,6 +246,20 @@ def _rates(text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--rate {text}: not a list of numbers", "write it like --rate 0.5,1,2") from None
+
+
+def _rates_of(price: str | None) -> BillRates | None:
+    from harness.schema.bill import Rates
+
+    if price is None:
+        return None
+    try:
+        sent, got = (float(part) for part in price.split(","))
+    except ValueError:
+        sent = got = -1.0
+    if not (0 <= sent < math.inf and 0 <= got < math.inf):
+        raise UsageError(f"--price {price}: not two prices", "dollars per million tokens, input and output: --price 0.15,0.60")
+    return Rates(usd_mtok_in=sent, usd_mtok_out=got, source="--price")
 
 
 def _trace(path: Path) -> tuple[TraceRow, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.report import text
+from harness.schema.bill import Spent
 from harness.schema.calibration import Calibration
 from harness.schema.health import DEGRADED, Health
 from harness.schema.result import Result, Sanity
@@ -36,6 +37,8 @@ def of(result: Result, path: Path) -> Iterator[str]:
     yield f"Requests {count}; receive stamps: {' and '.join(stamps) or 'none'}"
     hosts = sorted({trial.client.host for trial in result.trials} - {"local"})
     yield f"Client   {'ran on ' if hosts else ''}{', '.join(hosts)}{'; ' if hosts else ''}{_client(result.calibration)}"
+    if result.spent is not None:
+        yield f"Spent    {_spent(result.spent)}"
     yield f"Power    {_power(result)}"
     yield from _roofline(result)
     if result.health is not None:
@@ -49,6 +52,11 @@ def _sanity(found: Sanity) -> str:
         return f"it talks as a language model does; {sum(known)} of {len(known)} easy questions right"
     said = "; ".join(f"{finding.text} ({finding.code})" for finding in found.findings)
     return f"not passed: {said}{'; measured all the same, as the recipe says' if found.waived else ''}"
+
+
+def _spent(spent: Spent) -> str:
+    tokens = f"{spent.bill.input_tokens:,} tokens in, {spent.bill.output_tokens:,} out"
+    return f"${spent.usd:.4f} by usage at the price of {spent.rates.source} ({tokens}); agreed to ${spent.cap_usd:,.2f}"
 
 
 def _power(result: Result) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.schema.bill import Spent
 from harness.schema.calibration import Calibration
 from harness.schema.health import Health
 from harness.schema.machine import Machine
@@ -88,7 +89,7 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     trials: int
     stopped_by: str
-    """What ended the repeats: `target`, `runs`, `max_runs`, `budget` or `interrupted`."""
+    """What ended the repeats: `target`, `runs`, `max_runs`, `budget`, `cap` (of dollars) or `interrupted`."""
     sent: int
     valid: int
     excluded: dict[str, int]
@@ -138,6 +139,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[Skipped, ...] = ()
     findings: tuple[Finding, ...] = ()
     """About the run as a whole."""
+    spent: Spent | None = None
+    """None: nothing is charged, or nobody said so."""
     notes: tuple[str, ...] = ()
 
 
