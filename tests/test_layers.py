@@ -32,6 +32,7 @@ CONDUCTOR = {
     "instruments",
     "measuring",
     "offline",
+    "observe",
     "order",
     "pack",
     "reproduce",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import board, machine, machines, packs, recipes, results, settings, spending
+from harness.cli import board, machine, machines, observe, packs, recipes, results, settings, spending
 from harness.cli import reproduce as reproducing
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(results.app, name="results")
 app.command("board")(board.board)
+app.command("observe")(observe.observe)
 app.command("verify")(results.verify)
 app.command("pack")(packs.pack)
 app.command("unpack")(packs.unpack)
