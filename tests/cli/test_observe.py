@@ -56,7 +56,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("observe")
     with (
         paced(ttft_ms=10, tpot_ms=1) as local,
-        paced(ttft_ms=40, tpot_ms=1, behave="stranger", refuses="seed", api_key="s3cret") as inner,
+        paced(ttft_ms=40, tpot_ms=1, stranger=True, refuses="seed", api_key="s3cret") as inner,
         tls(inner.port, folder) as (port, certificate),
     ):
         yield Place(folder, local.url, f"https://localhost:{port}", certificate)

@@ -37,7 +37,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """It takes `max_completion_tokens` and no seed, as some models do, and tells nothing but usage."""
     place = tmp_path_factory.mktemp("tls")
     with (
-        paced(ttft_ms=20, tpot_ms=2, behave="stranger", refuses="max_tokens,seed", api_key="s3cret") as server,
+        paced(ttft_ms=20, tpot_ms=2, stranger=True, refuses="max_tokens,seed", api_key="s3cret") as server,
         tls(server.port, place) as (port, certificate),
     ):
         yield Endpoint(server, port, certificate, place / "results")

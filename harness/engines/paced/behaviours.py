@@ -71,8 +71,6 @@ BEHAVIOURS = {
     "hangup": "the connection is closed after N tokens and half an event (hangup:8)",
     "reset": "the connection is reset after N tokens (reset:8)",
     "http": "every completion is answered with status N (http:500)",
-    # what else it is
-    "stranger": "it has the pages of OpenAI's interface and no others, and does not say who made it",
 }
 
 
@@ -96,6 +94,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     behave: dict[str, int] = {}
     says: str = "words"
     """A key of `SAYS`."""
+    stranger: bool = False
+    """It has the pages of OpenAI's interface and no others, and does not say who made it."""
     refuses: tuple[str, ...] = ()
     """Request fields that it answers with status 400."""
     jitter: float = 0.0

@@ -133,7 +133,7 @@ class Server:
         except msgspec.DecodeError as error:
             self._refuse(connection, 400, str(error))
             return
-        stranger = "stranger" in self._pace.behave
+        stranger = self._pace.stranger
         if stranger and not path.startswith("/v1/"):
             self._refuse(connection, 404, f"there is no {path}")
         elif path == "/health":
