@@ -10,7 +10,8 @@
     ├── VerifyError              8  a stored result does not agree with its own raw data
     ├── MemoryGuard              9  the server was stopped to protect the machine
     ├── NotReproduced           10  a published figure was not reproduced
-    └── Inconclusive            11  none was not reproduced, but at least one is inconclusive, or none could be tested
+    ├── Inconclusive            11  none was not reproduced, but at least one is inconclusive, or none could be tested
+    └── FactsError              12  facts from outside cannot be read, or are wrong
     (Ctrl-C ends with 130, SIGTERM with 143, a closed terminal with 129)
 
 An error is two lines: what is wrong and where, and the next step. `harness/cli` prints them; nobody below it prints.
@@ -71,6 +72,10 @@ class NotReproduced(HarnessError):
 
 class Inconclusive(HarnessError):
     exit_code = 11
+
+
+class FactsError(HarnessError):
+    exit_code = 12
 
 
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str | None:

@@ -22,6 +22,7 @@ STAGES = {
     "measure",
     "store",
     "board",
+    "facts",
     "report",
 }
 CONDUCTOR = {
