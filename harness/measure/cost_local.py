@@ -74,16 +74,12 @@ class Work:
 
     def __init__(self, demand: Demand, local: Local, currency: str, rates: Sequence[Exchange]) -> None:
         self._demand, self._local, self._currency = demand, local, currency
-        self._more_input = (
-            demand.computed_input_tokens_per_day - local.input_tokens_per_output_token * demand.output_tokens_per_day
-        )
+        output = demand.output_tokens_per_day
+        self._more_input = demand.computed_input_tokens_per_day - local.input_tokens_per_output_token * output
         """Tokens a day whose prefill is not in `output_tok_s`; below 0: it has more in it than is asked for."""
-        self.speeds: dict[str, Entry] = {}
+        self._tokens = [(name, n) for name, n in (("output_tok_s", output), ("prefill_tok_s", self._more_input)) if n]
+        self.speeds: dict[str, Entry] = {name: getattr(local, name) for name, _ in self._tokens}
         """The inputs of the hours: only those that count."""
-        if demand.output_tokens_per_day:
-            self.speeds["output_tok_s"] = local.output_tok_s
-        if self._more_input:
-            self.speeds["prefill_tok_s"] = local.prefill_tok_s
         self.tariff = {"electricity_per_kwh": local.electricity_per_kwh} | exchange(
             "electricity_rate", local.electricity_per_kwh, currency, rates
         )
@@ -91,13 +87,11 @@ class Work:
 
     def busy_h(self, v: Values) -> float:
         """A day's, of all copies together."""
-        if any(v[name] <= 0 for name in self.speeds):
-            raise Undefined("a speed is not above 0")
         seconds = 0.0
-        if "output_tok_s" in self.speeds:
-            seconds += self._demand.output_tokens_per_day / v["output_tok_s"]
-        if "prefill_tok_s" in self.speeds:
-            seconds += self._more_input / v["prefill_tok_s"]
+        for name, tokens in self._tokens:
+            if v[name] <= 0:
+                raise Undefined(f"{name} is not above 0")
+            seconds += tokens / v[name]
         if self._more_input < 0 and v["output_tok_s"] * self._local.input_tokens_per_output_token > v["prefill_tok_s"]:
             raise Undefined(
                 f"the speed was measured with {shown(self._local.input_tokens_per_output_token)} input tokens to each output token, "
@@ -140,14 +134,14 @@ class Work:
         return f"{shown(v['idle_w'])} W ({self._local.power_scope}) × {shown(max(rest, 0.0))} h/day"
 
     def wh(self, v: Values) -> float:
-        return self.active_wh(v) + self.idle_wh(v)
+        busy = self._fitting_h(v)
+        return v["active_w"] * busy + v["idle_w"] * (HOURS_PER_DAY * self._local.copies - busy)
 
     def say_wh(self, v: Values, value: float) -> str:
         return f"{self.say_active(v, value)} + {self.say_idle(v, value)}"
 
     def electricity(self, v: Values) -> float:
-        self._fitting_h(v)
-        return self.active_wh(v) / 1000 * v["electricity_per_kwh"] * v.get("electricity_rate", 1.0)
+        return v["active_w"] * self._fitting_h(v) / 1000 * v["electricity_per_kwh"] * v.get("electricity_rate", 1.0)
 
     def say_electricity(self, v: Values, value: float) -> str:
         return f"{self.say_active(v, value)} {self._say_tariff(v)}"
