@@ -9,7 +9,21 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "harness"
 
 BASE = {"units", "errors", "clock", "comm", "far", "http", "secret", "__init__"}
-STAGES = {"recipe", "library", "launch", "hosts", "engines", "load", "sense", "probe", "weights", "measure", "store", "facts", "report"}
+STAGES = {
+    "recipe",
+    "library",
+    "launch",
+    "hosts",
+    "engines",
+    "load",
+    "sense",
+    "probe",
+    "weights",
+    "measure",
+    "store",
+    "facts",
+    "report",
+}
 CONDUCTOR = {
     "bench",
     "calibrate",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    import datetime
+
     from harness.order import Order
     from harness.recipe.catalog import Shelf
     from harness.schema.machine import Machine
@@ -55,6 +57,24 @@ def user_recipes() -> Path:
 
 def registries_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "spark-harness" / "registries"
+
+
+def user_facts() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "spark-harness" / "facts"
+
+
+def day(text: str | None) -> datetime.date:
+    """That day, or today in UTC. Raises `UsageError`."""
+    import datetime
+
+    from harness import clock
+
+    if text is None:
+        return clock.utc_now().date()
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text}: not a day", "write it like 2026-11-23") from None
 
 
 def recipe_folders() -> list[Path]:

@@ -13,34 +13,21 @@ provider's row for one endpoint or model takes what it does not say from the pro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from harness.errors import did_you_mean
 from harness.facts.reading import Read, Where
-from harness.schema import facts
-from harness.schema.facts import KINDS, NO_SOURCE, ONLY_A_RANGE, Fact, Facts, Source
+from harness.schema.facts import KINDS, NO_SOURCE, NOT_FOUND, ONLY_A_RANGE, Fact, Facts, Source
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 
-TABLES: dict[str, tuple[type[msgspec.Struct], tuple[str, ...]]] = {
-    "providers": (facts.Provider, ("provider", "product", "endpoint", "model")),
-    "models": (facts.Model, ("id",)),
-    "ratings": (facts.Rating, ("arena_name", "config", "category", "date")),
-    "hardware_prices": (facts.HardwarePrice, ("machine", "since")),
-    "hardware_watts": (facts.HardwareWatts, ("machine", "scope", "state", "conditions")),
-    "electricity": (facts.Electricity, ("country", "customer", "period")),
-    "published": (
-        facts.PublishedFigure,
-        ("model", "machine", "nodes", "engine", "quantization", "metric", "depth", "pp", "tg", "concurrency", "conditions"),
-    ),
-    "prices": (facts.Price, ("provider", "model", "ref")),
-    "claims": (facts.Claim, ("table", "row", "column")),
-}
-"""What a row of each is, and the fields that tell it from others."""
+TABLES: dict[str, type[msgspec.Struct]] = {name: get_args(hint)[0] for name, hint in get_type_hints(Facts).items()}
+"""What a row of each is."""
 
 SOURCES = "sources"
 
@@ -59,12 +46,9 @@ WORDS = {
 _CLAIM = {"value", "low", "high", "by", "note", "why"}
 
 
-_KEYS = dict(TABLES.values())
-
-
 def key(row: msgspec.Struct) -> tuple[object, ...]:
     """What tells a row from the others of its table."""
-    return tuple(getattr(row, name) for name in _KEYS[type(row)])
+    return tuple(getattr(row, name) for name in row.KEY)  # type: ignore[attr-defined]
 
 
 def rows(read: Read) -> Facts:
@@ -75,7 +59,7 @@ def rows(read: Read) -> Facts:
         hint = f"did you mean '{near}'?" if near else f"known: {', '.join([SOURCES, *TABLES])}"
         raise read.error((str(unknown[0]),), f"there is no table '{unknown[0]}'", hint)
     known = sources(read)
-    found = {name: _table(read, name, kind, known) for name, (kind, _) in TABLES.items() if read.value.get(name)}
+    found = {name: _table(read, name, kind, known) for name, kind in TABLES.items() if read.value.get(name)}
     return Facts(**found)  # type: ignore[arg-type]
 
 
@@ -106,7 +90,7 @@ def _table(read: Read, name: str, kind: type[Row], known: Mapping[str, Source]) 
         row = _convert(read, where, _resolved(read, where, values, kind, known), kind)
         _check_words(read, where, row)
         if (mark := key(row)) in found:
-            raise read.error(where, "the same row stands above", f"what tells rows apart: {', '.join(TABLES[name][1])}")
+            raise read.error(where, "the same row stands above", f"what tells rows apart: {', '.join(kind.KEY)}")  # type: ignore[attr-defined]
         found[mark] = row
     return tuple(found.values())
 
@@ -127,17 +111,21 @@ def _resolved(
 
 
 def _fact(read: Read, where: Where, said: object, by: object, known: Mapping[str, Source]) -> dict[str, Any]:
+    if said is None:
+        return {"why": NOT_FOUND}
     claim: dict[str, Any] = said if isinstance(said, dict) and said.keys() <= _CLAIM else {"value": said}
     ids = claim.get("by", by) or []
-    if not isinstance(ids, list):
+    if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
         raise read.error((*where, "by"), "it is no list of sources", "write it like by: [terms, page]")
+    if any(isinstance(number := claim.get(part), float) and not math.isfinite(number) for part in ("value", "low", "high")):
+        raise read.error(where, "it is no finite number", "leave it out where nothing is known")
     for name in ids:
         if name not in known:
-            near = did_you_mean(str(name), list(known))
+            near = did_you_mean(name, list(known))
             hint = f"did you mean '{near}'?" if near else "name it under sources: first"
             raise read.error((*where, "by"), f"there is no source '{name}'", hint)
     if not ids or all(claim.get(part) is None for part in ("value", "low", "high")):
-        return {"why": claim.get("why") or NO_SOURCE, "sources": [known[name] for name in ids]}
+        return {"why": claim.get("why") or (NOT_FOUND if ids else NO_SOURCE), "sources": [known[name] for name in ids]}
     why = "" if claim.get("value") is not None else ONLY_A_RANGE
     return {part: value for part, value in claim.items() if part != "by"} | {
         "why": why,

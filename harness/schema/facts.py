@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime
-from typing import Generic, TypeVar
+import re
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
 
 NO_SOURCE = "no source"
+"""Why a value that stands in a file counts as unknown."""
+NOT_FOUND = "nothing was found"
 ONLY_A_RANGE = "only a range was said"
 
 OLD_DAYS = 180
@@ -59,10 +63,14 @@ class Fact(msgspec.Struct, Generic[T], frozen=True, kw_only=True, forbid_unknown
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Terms of one offering over an API. They differ by product, endpoint and model, so all four are the key; None: all."""
 
+    KEY: ClassVar[tuple[str, ...]] = ("provider", "product", "endpoint", "model")
+
     provider: str
     product: str
     endpoint: str | None = None
     model: str | None = None
+    price_lists: tuple[str, ...] = ()
+    """What price lists call it: `Price.provider`."""
     parent_seat: Fact[str]
     """Country of the company that decides, ISO 3166 alpha-2."""
     contract_law: Fact[str]
@@ -93,6 +101,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model as it is voted on and paid for: where the arena lists efforts apart, each is one. Its names elsewhere are matched exactly."""
 
+    KEY: ClassVar[tuple[str, ...]] = ("id",)
+
     id: str
     name: str
     maker: str
@@ -116,6 +126,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Rating(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A row of the arena on one day. Ratings of different days, categories or configurations are not comparable."""
 
+    KEY: ClassVar[tuple[str, ...]] = ("arena_name", "config", "category", "date")
+
     arena_name: str
     model: str | None = None
     """`Model.id`; None: no model of ours has that name."""
@@ -136,6 +148,8 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class HardwarePrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one machine costs, from a day on."""
 
+    KEY: ClassVar[tuple[str, ...]] = ("machine", "since")
+
     machine: str
     since: datetime.date
     currency: str
@@ -145,6 +159,8 @@ class HardwarePrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 class HardwareWatts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one machine draws."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("machine", "scope", "state", "conditions")
 
     machine: str
     state: str
@@ -156,6 +172,8 @@ class HardwareWatts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Electricity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    KEY: ClassVar[tuple[str, ...]] = ("country", "customer", "period")
+
     country: str
     """ISO 3166 alpha-2, or `EU`."""
     customer: str
@@ -168,6 +186,20 @@ class Electricity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 class PublishedFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A speed somebody published for a system that is no recipe of ours. What recipes carry is not said here again."""
+
+    KEY: ClassVar[tuple[str, ...]] = (
+        "model",
+        "machine",
+        "nodes",
+        "engine",
+        "quantization",
+        "metric",
+        "depth",
+        "pp",
+        "tg",
+        "concurrency",
+        "conditions",
+    )
 
     model: str
     """`Model.id`, or its name where it is none of ours."""
@@ -198,6 +230,8 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a provider lists for a model, per million tokens."""
 
+    KEY: ClassVar[tuple[str, ...]] = ("provider", "model", "ref")
+
     provider: str
     ref: str
     """The model's name there."""
@@ -210,10 +244,14 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     output_mtok: Fact[float]
     tiers: Fact[tuple[Tier, ...]]
     """By rising `above_tokens`; an empty tuple: one price for all lengths."""
+    note: str = ""
+    """Other prices at other hours."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something the article says, to be held against what is known. `docs/article.md` is made from these."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("table", "row", "column")
 
     table: str
     """`leaderboards`, `top five`, `three columns`, `this stack`, `sizes`, or `text`."""
@@ -242,3 +280,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     published: tuple[PublishedFigure, ...] = ()
     prices: tuple[Price, ...] = ()
     claims: tuple[Claim, ...] = ()
+
+
+def row_id(row: msgspec.Struct) -> str:
+    """What tells a row from the others of its table (its `KEY`), as a person writes it: `anthropic/claude-api`."""
+    words = (str(getattr(row, name)) for name in row.KEY if getattr(row, name) is not None)  # type: ignore[attr-defined]
+    return "/".join(filter(None, (re.sub(r"[^\w.]+", "-", word.lower()).strip("-") for word in words)))
+
+
+def claims(row: msgspec.Struct) -> Iterator[tuple[str, Fact[Any]]]:
+    """Its facts, by their names."""
+    yield from ((name, value) for name in row.__struct_fields__ if isinstance(value := getattr(row, name), Fact))
