@@ -48,7 +48,7 @@ ALSO = {  # besides its own folder, the schema and the base
     "launch": {"hosts", "engines"},
     "sense": {"hosts"},
     "probe": {"hosts"},
-    "board": {"measure"},
+    "board": {"measure", "facts"},
     "report": {"measure", "board"},
 }
 

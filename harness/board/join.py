@@ -7,21 +7,38 @@ from collections.abc import Iterable
 
 import msgspec
 
+from harness.board import quality
 from harness.board.columns import COLUMNS
 from harness.board.published import HARDWARE
+from harness.facts import lookup
 from harness.schema.board import Board, Entry, Row
+from harness.schema.facts import Facts
 
+NO_FACTS = Facts()
 NOT_THERE = Entry(why="there is no source for it")
 
 
-def board(measured: Iterable[Row], published: Iterable[Row], *, day: datetime.date) -> Board:
-    """A system that was measured and published is one row: what was measured stands in front, what was published beside it."""
+def board(
+    measured: Iterable[Row],
+    published: Iterable[Row],
+    *,
+    day: datetime.date,
+    facts: Facts = NO_FACTS,
+    offers: Iterable[Row] = (),
+) -> Board:
+    """A system that was measured and published is one row: what was measured stands in front, what was published beside it. Offers stand
+    below; of one that was measured (`harness bench --url https://…`) likewise."""
     rows = {(row.id, row.nodes): row for row in published}
     for row in measured:
         theirs = rows.get((row.id, row.nodes)) if HARDWARE in row.hardware else None
         name = row.id if theirs or (row.id, row.nodes) not in rows else f"{row.id} @ {row.hardware or 'elsewhere'}"
         rows[name, row.nodes] = _joined(msgspec.structs.replace(row, id=name), theirs)
-    return Board(rows=tuple(_whole(row) for row in rows.values()), day=day)
+    own = [_with(row, quality.entries(facts, lookup.model_of(facts, row.model))) for row in rows.values()]
+    return Board(rows=tuple(map(_whole, (*own, *offers))), day=day)
+
+
+def _with(row: Row, entries: dict[str, Entry]) -> Row:
+    return msgspec.structs.replace(row, entries=row.entries | entries)
 
 
 def _joined(ours: Row, theirs: Row | None) -> Row:

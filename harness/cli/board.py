@@ -55,14 +55,19 @@ def board(
 def whole(root: Path | None) -> Board:
     """All that is known on this machine. No network."""
     from harness import clock
-    from harness.board import join, measured, published
+    from harness.board import join, measured, offers, published
+    from harness.facts import load as load_facts
+    from harness.facts import prices
     from harness.recipe import catalog, load
     from harness.recipe.resolve import engine_of
     from harness.store import query
 
     recipes = [load.load(path) for path in catalog.paths(settings.recipe_folders())]
+    facts, day = load_facts.load(settings.user_facts()), clock.utc_now().date()
     return join.board(
         measured.rows(query.list_results(root or settings.results_root())),
         published.rows((recipe, engine_of(recipe) or recipe.runtime) for recipe in recipes),
-        day=clock.utc_now().date(),
+        day=day,
+        facts=facts,
+        offers=offers.rows(facts, prices.every(facts, day)),
     )

@@ -15,7 +15,7 @@ MARKS = {"measured": "", "published": "*", "listed": "†", "claimed": "?", "com
 """Behind a number, by its origin."""
 LEGEND = {
     "published": "* published by somebody, not measured here",
-    "listed": "† a list price",
+    "listed": "† by its price list, or its terms",
     "claimed": "? claimed without evidence",
     "assessed": "‡ self-assessed, by public evidence",
 }

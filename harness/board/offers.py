@@ -1,0 +1,103 @@
+"""Price lists and terms of APIs → the board's rows: one for each model at each who serves it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+
+from harness.board import quality
+from harness.board.measured import AGENTIC, LOAD
+from harness.facts import lookup
+from harness.measure.entries import of_fact
+from harness.schema.board import Entry, Row
+from harness.schema.facts import Facts, Model, Price, Provider
+from harness.schema.sensors import POWER_SCOPES
+
+NOT_MEASURED = "not measured here: harness bench --url https://…"
+ITS_OWN = "it runs on the provider's machines"
+NO_TERMS = "the facts have no terms of this provider"
+TERMS = (
+    "parent_seat",
+    "contract_law",
+    "residency",
+    "residency_eu",
+    "retention_days",
+    "zero_retention",
+    "trains_on_data",
+    "dpa",
+    "certifications",
+    "weights_self_hostable",
+    "weights_licence",
+    "cloud_act",
+)
+"""Columns that are fields of `Provider` too."""
+
+
+def rows(facts: Facts, prices: Iterable[Price]) -> list[Row]:
+    models = {model.id: model for model in facts.models}
+    return [_row(facts, models[price.model], price) for price in prices if price.model in models]
+
+
+def _row(facts: Facts, model: Model, price: Price) -> Row:
+    known = terms(facts, price)
+    return Row(
+        id=f"{model.id} @ {price.provider}",
+        model=model.name,
+        provider=f"{known.provider}, {known.product}" if known else price.provider,
+        entries={
+            **quality.entries(facts, model),
+            **dict.fromkeys(("decode_tok_s", *LOAD, "concurrency", AGENTIC), Entry(why=NOT_MEASURED)),
+            **dict.fromkeys((f"{scope}_{name}" for scope in POWER_SCOPES for name in ("w", "j_tok")), Entry(why=ITS_OWN)),
+            "usd_mtok_in": _price(price, price.input_mtok.value is not None, "input_mtok"),
+            "usd_mtok_out": _price(price, price.output_mtok.value is not None, "output_mtok"),
+            **dict.fromkeys(
+                (
+                    "usd_mtok_electricity",
+                    "usd_mtok_idle",
+                    "usd_mtok_hardware",
+                    "break_even_closed_days",
+                    "break_even_hosted_days",
+                ),
+                Entry(why=ITS_OWN),
+            ),
+            **_terms(known),
+            "weights_licence": of_fact(model.licence, "", "listed"),
+            "leaves_desk": Entry(
+                value="yes", origin="listed", date=_date(price), how="it is an API", sources=price.output_mtok.sources
+            ),
+        },
+    )
+
+
+def terms(facts: Facts, price: Price) -> Provider | None:
+    """The row of terms for this model where there is one of its own, else the product's."""
+    found = lookup.terms(facts, price.provider)
+    return next((one for one in reversed(found) if one.model == price.model), next(iter(found), None))
+
+
+def _price(price: Price, known: bool, name: str) -> Entry:
+    if price.currency != "USD":
+        return Entry(unit="$/M", why=f"listed in {price.currency}")
+    how = "; ".join(filter(None, (f"{price.provider}: {price.ref}", price.note))) if known else ""
+    return of_fact(getattr(price, name), "$/M", "listed", how)
+
+
+def _terms(known: Provider | None) -> dict[str, Entry]:
+    if known is None:
+        return dict.fromkeys(TERMS, Entry(why=NO_TERMS))
+    found = {name: of_fact(getattr(known, name), "", "listed") for name in TERMS if name != "certifications"}
+    certified = known.certifications
+    words = ", ".join(certified.value) if certified.value else None
+    found["certifications"] = Entry(
+        value=words,
+        origin="listed" if words else "",
+        date=certified.date,
+        sources=certified.sources,
+        how=certified.note,
+        why="" if words else certified.why or "none is named",
+    )
+    return found
+
+
+def _date(price: Price) -> datetime.date | None:
+    return price.output_mtok.date
