@@ -19,7 +19,6 @@ from harness.launch import container, flags, machines, oom, preflight, ranks, se
 from harness.launch.memory import RETURN_LIMIT_S, drop_caches, memory_back
 from harness.launch.server import Server
 from harness.launch.watchdog import default_floor
-from harness.measure import bill
 from harness.measuring import Run
 from harness.order import Observer, Order
 from harness.recipe import lint, load
@@ -41,7 +40,7 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     Raises `MachineError`, `EngineError`, `StoreError`; cells that are not valid are in the result, see `exit_code`.
     """
     plan = _ready_plan(order, observer)
-    spending.require(order.url, order.rates, order.cap_usd, bill.of_workload(plan.workload))
+    spending.require(order.url, order.rates, order.cap_usd, plan.workload)
     here = any(node.here for node in plan.nodes) if plan.nodes else plan.launch is not None or is_this_machine(plan.host)
     named = (*open_named(order.named, order.environment), *open_nodes(plan.nodes, order.named, order.environment))
     sources = (*named, *open_sources(order.system_root)) if here else named

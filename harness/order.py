@@ -15,7 +15,7 @@ from harness.schema.bill import Rates
 from harness.schema.machine import Machine
 from harness.schema.node import Node
 from harness.schema.plan import Plan
-from harness.schema.recipe import Recipe
+from harness.schema.recipe import UNKNOWN_MODEL, Recipe
 from harness.sense.sources import Named
 
 
@@ -76,6 +76,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             terms=self.terms,
             nodes=self.nodes,
         )
+        if self.url and self.served_model:
+            known = self.served_model if plan.model == UNKNOWN_MODEL else plan.model
+            plan = msgspec.structs.replace(plan, served_model=self.served_model, model=known)
         return plan if plan.nodes else msgspec.structs.replace(plan, fit=fits.of_plan(plan, self.recipe, self.machine))
 
 

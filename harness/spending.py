@@ -9,6 +9,7 @@ from harness.measure import bill
 from harness.schema.bill import Bill, Rates, Spent
 from harness.schema.job import Job
 from harness.schema.request import Record
+from harness.schema.workload import Workload
 
 
 class Meter:
@@ -38,7 +39,7 @@ class Meter:
         return Spent(usd=whole.usd(self._rates), bill=whole, rates=self._rates, cap_usd=self._cap)
 
 
-def require(url: str | None, rates: Rates | None, cap_usd: float | None, worst: Bill) -> None:
+def require(url: str | None, rates: Rates | None, cap_usd: float | None, work: Workload) -> None:
     """Raises `UsageError` for a server that may charge, unless its price is known and somebody agreed to a sum."""
     if url is None or not url.startswith("https://"):
         return
@@ -47,7 +48,13 @@ def require(url: str | None, rates: Rates | None, cap_usd: float | None, worst: 
             f"--url {url}: what it charges is not known",
             "say it in dollars per million tokens, --price INPUT,OUTPUT (0,0 where nothing is charged)",
         )
-    least = bill.BESIDE.usd(rates)
+    longest = max((cell.context_tokens for cell in work.cells), default=0)
+    if rates.up_to_tokens is not None and longest > rates.up_to_tokens:
+        raise UsageError(
+            f"--url {url}: requests of {longest:,} tokens are listed at another price than those up to {rates.up_to_tokens:,}",
+            "measure shorter ones (--depth, --pp), or say the price: --price INPUT,OUTPUT",
+        )
+    worst, least = bill.of_workload(work), bill.BESIDE.usd(rates)
     if cap_usd is not None and cap_usd < least:
         raise UsageError(
             f"--max-usd {cap_usd:g}: the questions before a run alone may cost ${least:.2f}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 
+import msgspec
+
 from harness.board import quality
 from harness.board.measured import AGENTIC, LOAD
 from harness.facts import lookup
@@ -41,7 +43,7 @@ def rows(facts: Facts, prices: Iterable[Price]) -> list[Row]:
 def _row(facts: Facts, model: Model, price: Price) -> Row:
     known = terms(facts, price)
     return Row(
-        id=f"{model.id} @ {price.provider}",
+        id=_id(price),
         model=model.name,
         provider=f"{known.provider}, {known.product}" if known else price.provider,
         entries={
@@ -67,6 +69,18 @@ def _row(facts: Facts, model: Model, price: Price) -> Row:
             ),
         },
     )
+
+
+def named(row: Row, price: Price | None, listed: Iterable[Price]) -> Row:
+    """A measured row by the name of the offer that it was measured of. Where several models have one price (efforts), the first."""
+    if price is None:
+        return row
+    found = next((one for one in listed if (one.provider, one.ref) == (price.provider, price.ref)), None)
+    return msgspec.structs.replace(row, id=_id(found)) if found else row
+
+
+def _id(price: Price) -> str:
+    return f"{price.model} @ {price.provider}"
 
 
 def terms(facts: Facts, price: Price) -> Provider | None:

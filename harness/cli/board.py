@@ -64,10 +64,12 @@ def whole(root: Path | None) -> Board:
 
     recipes = [load.load(path) for path in catalog.paths(settings.recipe_folders())]
     facts, day = load_facts.load(settings.user_facts()), clock.utc_now().date()
+    listed = prices.every(facts, day)
+    found = measured.rows(query.list_results(root or settings.results_root()))
     return join.board(
-        measured.rows(query.list_results(root or settings.results_root())),
+        [offers.named(row, prices.at(row.provider, row.model, day), listed) if row.provider else row for row in found],
         published.rows((recipe, engine_of(recipe) or recipe.runtime) for recipe in recipes),
         day=day,
         facts=facts,
-        offers=offers.rows(facts, prices.every(facts, day)),
+        offers=offers.rows(facts, listed),
     )

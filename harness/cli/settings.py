@@ -196,7 +196,7 @@ def order(
         url=url,
         served_model=model,
         api_key=secret("--api-key-env", api_key_env),
-        rates=_rates_of(price),
+        rates=_charged(price, url, model),
         cap_usd=max_usd,
         environment=dict(os.environ),
         named=Named(
@@ -268,11 +268,12 @@ def _rates(text: str | None) -> tuple[float, ...] | None:
         raise UsageError(f"--rate {text}: not a list of numbers", "write it like --rate 0.5,1,2") from None
 
 
-def _rates_of(price: str | None) -> BillRates | None:
+def _charged(price: str | None, url: str | None, model: str | None) -> BillRates | None:
+    """By `--price`, else by the list price of what an https endpoint serves."""
     from harness.schema.bill import Rates
 
     if price is None:
-        return None
+        return _listed(url, model) if url and model and url.startswith("https://") else None
     try:
         sent, got = (float(part) for part in price.split(","))
     except ValueError:
@@ -280,6 +281,23 @@ def _rates_of(price: str | None) -> BillRates | None:
     if not (0 <= sent < math.inf and 0 <= got < math.inf):
         raise UsageError(f"--price {price}: not two prices", "dollars per million tokens, input and output: --price 0.15,0.60")
     return Rates(usd_mtok_in=sent, usd_mtok_out=got, source="--price")
+
+
+def _listed(url: str, model: str) -> BillRates | None:
+    from harness import clock
+    from harness.facts import prices
+    from harness.schema.bill import Rates
+
+    found = prices.at(url, model, clock.utc_now().date())
+    if found is None or found.input_mtok.value is None or found.output_mtok.value is None:
+        return None
+    edition = prices.edition()
+    return Rates(
+        usd_mtok_in=found.input_mtok.value,
+        usd_mtok_out=found.output_mtok.value,
+        up_to_tokens=min((tier.above_tokens for tier in found.tiers.value or ()), default=None),
+        source=f"the list of {found.provider} in genai-prices {edition.version} of {edition.date}",
+    )
 
 
 def _trace(path: Path) -> tuple[TraceRow, ...]:

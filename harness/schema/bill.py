@@ -10,6 +10,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
     usd_mtok_in: float
     usd_mtok_out: float
+    up_to_tokens: int | None = None
+    """Of input, in one request: longer ones are listed at another price. None: at any length."""
     source: str
     """Where it is from, with its date: `genai-prices 0.2.3 (2026-11-02)`, `--price`."""
 
