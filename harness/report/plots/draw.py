@@ -79,7 +79,7 @@ def distribution(
     up = fit([0.0, *shares], y, HEIGHT - BOTTOM, TOP + 18)
     base = up(0.0)
     body = []
-    for low, high, share in zip(edges, edges[1:], shares, strict=True):
+    for low, high, share in zip(edges[:-1], edges[1:], shares, strict=True):
         if share:
             words = f"{shown(low)} to {shown(high)}: {share:.1%}"
             left, width = across(low), max(across(high) - across(low) - 0.5, 0.5)
@@ -153,8 +153,8 @@ def _curve(number: int, one: Series, across: Scale, up: Scale, x: Axis, y: Axis)
             words += f" ({shown(interval[0])} to {shown(interval[1])})" if interval else ""
             bar = ""
             if interval and len(run) == 1:
-                low, high = map(up, interval)
-                bar = f'<line class="interval" x1="{across(a):.1f}" x2="{across(a):.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
+                ends = f'y1="{up(interval[0]):.1f}" y2="{up(interval[1]):.1f}"'
+                bar = f'<line class="interval" x1="{across(a):.1f}" x2="{across(a):.1f}" {ends}/>'
             dot = f'<circle class="point {kind}" cx="{across(a):.1f}" cy="{up(b):.1f}" r="4"/>'
             yield f'<g class="mark" tabindex="0" role="img" aria-label="{escape(words)}">{_title(words)}{bar}{dot}</g>'
 
