@@ -27,6 +27,7 @@ STAGES = {
 CONDUCTOR = {
     "bench",
     "calibrate",
+    "costs",
     "doctor",
     "fits",
     "instruments",

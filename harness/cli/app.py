@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import facts, machine, machines, packs, recipes, results, settings
+from harness.cli import cost, facts, machine, machines, packs, recipes, results, settings
 from harness.cli import reproduce as reproducing
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app.add_typer(recipes.app, name="recipes")
 app.add_typer(results.app, name="results")
 app.add_typer(facts.app, name="facts")
 app.command("verify")(results.verify)
+app.command("cost")(cost.cost)
 app.command("pack")(packs.pack)
 app.command("unpack")(packs.unpack)
 app.command("doctor")(machine.doctor)

@@ -107,7 +107,7 @@ def break_even(
 
     def words(v: Values, value: float) -> str:
         late = value > local.lifetime_years * YEAR_DAYS
-        after = f": after the end of their {shown(local.lifetime_years)} years" if late else ""
+        after = f" (after the end of their {shown(local.lifetime_years)} years)" if late else ""
         return f"{work.say_hardware(v)} / ({shown(v['other'])} - {shown(running(v))} {currency}/day){after}"
 
     return computed("days", days, inputs, words)

@@ -144,7 +144,7 @@ def test_what_does_not_fit() -> None:
     """10 M tokens are 67.75 h of a day: three copies."""
     found = local_cost(demand(requests=20_000), local(), "USD")
     assert value(found.busy_h_per_day) == pytest.approx(67.75, abs=0.01)
-    assert found.busy_h_per_day.how.endswith("more than the 24 of a day, it does not fit; 3 copies would do")
+    assert found.busy_h_per_day.how.endswith("(more than the 24 of a day, it does not fit; 3 copies would do)")
     assert value(found.copies_needed) == 3
     for unknown in (found.electricity, found.with_idle, found.with_hardware):
         assert unknown.per_day.why == "it does not fit: 67.75 h of work a day, and 1 copy has 24; 3 copies would do"
