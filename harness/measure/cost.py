@@ -211,7 +211,7 @@ def _changed(name: str, factor: float, demand: Demand, local: Local) -> tuple[En
     """(the input as it is then, …)"""
     if name == REQUESTS:
         demand = msgspec.structs.replace(demand, requests_per_day=demand.requests_per_day * factor)
-        return given(demand.requests_per_day, "requests/day", AS_ASKED), demand, local
+        return given(demand.requests_per_day, "/day", AS_ASKED), demand, local
     if name == LIFETIME:
         local = msgspec.structs.replace(local, lifetime_years=local.lifetime_years * factor)
         return given(local.lifetime_years, "years", AS_ASKED), demand, local

@@ -13,7 +13,21 @@ from harness.schema.cost import Comparison, Cost, Demand, LocalCost
 
 UNKNOWN = "-"
 NEVER = "never"
+STEP_OFFERS = 2
+"""Offers whose break-even stands in the table of what matters; `--format json` has all."""
+LABELS = {
+    "output_tok_s": "output",
+    "prefill_tok_s": "prefill",
+    "active_w": "at work",
+    "idle_w": "idle",
+    "electricity_per_kwh": "electricity",
+    "machine_price": "machine",
+    "requests_per_day": "requests",
+    "lifetime_years": "lifetime",
+}
 YEAR_DAYS, MANY_DAYS = 365, 3650
+FINEST, UNEVEN = 0.005, 0.1
+"""Of a value: intervals below this are not shown. Of an interval's half: how far its middle may be from the value."""
 LEGEND = (
     "$/M: everything, input too, per million output tokens, and per million of all. times here: as dear as here with hardware. break-even: "
     "until what is saved, idle hours counted, has paid the machines. Intervals hold all values of the measured ones, each at its worst at "
@@ -87,7 +101,7 @@ def _costs(found: Comparison) -> tuple[list[text.Column], list[list[str]]]:
         ("break-even", "right"),
     ]
     local = found.local
-    ways = (("electricity", local.electricity), ("+ idle hours", local.with_idle), ("+ hardware", local.with_hardware))
+    ways = (("at work", local.electricity), ("+ idle", local.with_idle), ("+ hardware", local.with_hardware))
     rows = [[name, *_sums(cost), "", ""] for name, cost in ways]
     rows += [
         [each.name, *_sums(each.cost), said(each.times_with_hardware), days(each.break_even_days)] for each in found.offers
@@ -117,27 +131,35 @@ def _work(local: LocalCost) -> list[str]:
 def _inputs(found: Comparison) -> tuple[list[text.Column], list[list[str]]]:
     columns: list[text.Column] = [("input", "left"), ("value", "right"), ("unit", "left"), ("from", "left"), ("date", "left")]
     rows = [
-        [_words(name), said(entry), entry.unit, ": ".join(filter(None, (entry.origin, entry.how))) or entry.why, _date(entry)]
+        [
+            LABELS.get(name, name),
+            said(entry),
+            entry.unit,
+            ": ".join(filter(None, (entry.origin, entry.how))) or entry.why,
+            _date(entry),
+        ]
         for name, entry in found.inputs.items()
     ]
     return columns, rows
 
 
 def _steps(found: Comparison) -> tuple[list[text.Column], list[list[str]]]:
-    unit, names = found.local.currency, [each.name for each in found.offers]
+    """Values alone: how wide their intervals are stands above."""
+    unit, names = found.local.currency, [each.name for each in found.offers[:STEP_OFFERS]]
     columns: list[text.Column] = [
         ("input", "left"),
         ("value", "right"),
+        ("", "left"),
         (f"{unit}/M output\n+ idle", "right"),
         (f"{unit}/M output\n+ hardware", "right"),
         *((f"break-even\n{name}", "right") for name in names),
     ]
     rows = [
         [
-            _words(step.input),
-            f"{said(step.value)} {step.value.unit}" if is_number(step.value) else "",
-            said(step.with_idle_per_mtok_output),
-            said(step.with_hardware_per_mtok_output),
+            LABELS.get(step.input, step.input),
+            *((point(step.value), step.value.unit) if is_number(step.value) else ("", "")),
+            point(step.with_idle_per_mtok_output),
+            point(step.with_hardware_per_mtok_output),
             *(days(step.break_even_days[name]) for name in names),
         ]
         for step in found.sensitivity
@@ -171,35 +193,14 @@ def _mixtures(found: Comparison) -> tuple[list[text.Column], list[list[str]]]:
 
 
 def _arithmetic(found: Comparison) -> Iterator[str]:
-    local = found.local
-    named = [
-        ("busy", local.busy_h_per_day),
-        ("electricity", local.electricity.per_day),
-        ("+ idle hours", local.with_idle.per_day),
-    ]
-    named.append(("+ hardware", local.with_hardware.per_day))
-    for each in found.offers:
-        named += [(each.name, each.cost.per_day), (f"break-even, {each.name}", each.break_even_days)]
-        named.append((f"break-even without idle hours, {each.name}", each.break_even_days_electricity))
-    yield from (f"{name}: {entry.how} = {said(entry)} {entry.unit}" for name, entry in named if is_number(entry))
+    yield from (f"{name}: {entry.how} = {said(entry)} {entry.unit}" for name, entry in _named(found) if is_number(entry))
     if found.mixtures and is_number(found.mixtures[0].win_rate):
-        yield f"win rate of {local.name} against {found.offers[0].name}: {said(found.mixtures[0].win_rate)}, ties aside"
+        yield f"win rate of {found.local.name} against {found.offers[0].name}: {said(found.mixtures[0].win_rate)}, ties aside"
 
 
 def _reasons(found: Comparison) -> Iterator[str]:
     """The same of several figures once."""
-    local = found.local
-    named = [
-        ("busy hours", local.busy_h_per_day),
-        ("electricity", local.electricity.per_day),
-        ("idle hours", local.with_idle.per_day),
-        ("hardware", local.with_hardware.per_day),
-    ]
-    for each in found.offers:
-        named += [(each.name, each.cost.per_day), (f"break-even, {each.name}", each.break_even_days)]
-        named.append((f"break-even without idle hours, {each.name}", each.break_even_days_electricity))
-    if found.mixtures:
-        named.append(("win rate", found.mixtures[-1].win_rate))
+    named = [*_named(found), *(("win rate", each.win_rate) for each in found.mixtures[:1])]
     whys: dict[str, list[str]] = {}
     for name, entry in named:
         if not is_number(entry):
@@ -207,26 +208,44 @@ def _reasons(found: Comparison) -> Iterator[str]:
     yield from (f"{', '.join(names)}: {why}" for why, names in whys.items())
 
 
+def _named(found: Comparison) -> Iterator[tuple[str, Entry]]:
+    """The figures that have arithmetic of their own."""
+    local = found.local
+    yield "busy", local.busy_h_per_day
+    yield "at work", local.electricity.per_day
+    yield "+ idle", local.with_idle.per_day
+    yield "+ hardware", local.with_hardware.per_day
+    for each in found.offers:
+        yield each.name, each.cost.per_day
+        yield f"break-even, {each.name}", each.break_even_days
+        yield f"break-even without idle hours, {each.name}", each.break_even_days_electricity
+
+
 def said(entry: Entry) -> str:
-    """The value with its interval: `0.142 (0.131 to 0.154)`; a dash where there is none."""
+    """`0.142 ±0.011`, or both ends where they are not as far from it; the value alone where its interval is finer than money is; a dash
+    where there is none."""
     if not is_number(entry):
         return UNKNOWN
     value = number(entry)
-    if entry.low is None or entry.high is None or entry.low == entry.high:
+    half = 0.0 if entry.low is None or entry.high is None else (entry.high - entry.low) / 2
+    if entry.low is None or entry.high is None or half < FINEST * abs(value):
         return text.number(value)
-    half = (entry.high - entry.low) / 2
+    if abs(entry.high + entry.low - 2 * value) < UNEVEN * half:
+        return f"{text.number(value, half)} ±{text.number(half, half)}"
     return f"{text.number(value, half)} ({text.number(entry.low, half)} to {text.number(entry.high, half)})"
 
 
+def point(entry: Entry) -> str:
+    """The value alone."""
+    return text.number(number(entry)) if is_number(entry) else UNKNOWN
+
+
 def days(entry: Entry) -> str:
+    """The value alone: `385 d`, `82 years`, `never`."""
     if not is_number(entry):
         return NEVER if entry.why.startswith(NEVER) else UNKNOWN
     value = number(entry)
-    return f"{text.number(value / YEAR_DAYS)} years" if value > MANY_DAYS else f"{said(entry)} d"
-
-
-def _words(name: str) -> str:
-    return name.replace("_tok_s", "").replace("_w", "").replace("_", " ") if "_" in name else name
+    return f"{text.number(value / YEAR_DAYS)} years" if value > MANY_DAYS else f"{point(entry)} d"
 
 
 def _date(entry: Entry) -> str:
