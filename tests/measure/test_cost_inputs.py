@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -17,14 +18,17 @@ from tests.measure.streams import cell
 from tests.store import sample_run
 
 
-def measured(concurrency: int, verdict: str = "valid", *, pp: int = 2048, **values: float | None) -> CellResult:
-    """Each figure ± 1, or not measured where it is None."""
-    figures = {
+def figures(values: Mapping[str, float | None]) -> dict[str, Figure]:
+    """Each ± 1, or not measured where it is None."""
+    return {
         name: Figure(value=None, unit="", reason=f"no {name}")
         if value is None
         else Figure(value=value, unit="", low=value - 1, high=value + 1, n=3, basis="runs")
         for name, value in values.items()
     }
+
+
+def measured(concurrency: int, verdict: str = "valid", *, pp: int = 2048, **values: float | None) -> CellResult:
     return CellResult(
         cell=cell(concurrency, pp=pp, tg=128),
         verdict=verdict,
@@ -34,7 +38,7 @@ def measured(concurrency: int, verdict: str = "valid", *, pp: int = 2048, **valu
         sent=3,
         valid=3,
         excluded={},
-        figures=figures,
+        figures=figures(values),
     )
 
 
@@ -117,13 +121,13 @@ def test_unsteady_is_said() -> None:
     assert system(measured(4, "unsteady", output_tok_s=90, wall_w=100)).notes == ("the cell is unsteady: it drifted",)
 
 
-@pytest.mark.parametrize(("figures", "lengths"), [
+@pytest.mark.parametrize(("values", "lengths"), [
     ({"prompt_tokens": 2100.0, "completion_tokens": 90.0, "cached_share": 0.5}, (2100, 90, 0.5)),
     ({"prompt_tokens": None, "completion_tokens": None, "cached_share": None, "cached_share_counters": 0.25}, (2048, 128, 0.25)),
     ({}, (2048, 128, 0)),
 ])  # fmt: skip
-def test_mean_lengths(figures: dict[str, float | None], lengths: tuple[float, float, float]) -> None:
-    assert cost_inputs.mean_lengths(measured(4, **figures))  # type: ignore[arg-type] == lengths
+def test_mean_lengths(values: dict[str, float | None], lengths: tuple[float, float, float]) -> None:
+    assert cost_inputs.mean_lengths(msgspec.structs.replace(EIGHT, figures=figures(values))) == lengths
 
 
 def test_cached_input_is_not_in_the_speed() -> None:
