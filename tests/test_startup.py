@@ -15,6 +15,7 @@ HEAVY = (
     "pynvml",
     "prometheus_client",
     "pydantic",
+    "genai_prices",
     "httpx2",
     "asyncio",
     "vllm",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +49,8 @@ def bring(source: Path, folder: Path, *, config: str, day: datetime.date, force:
 
 
 def _dataset(source: Path, data: bytes, folder: Path, config: str, day: datetime.date) -> Brought:
+    if not re.fullmatch(r"[a-z0-9_]+", config):
+        raise FactsError(f"'{config}' is no table of the arena", "it is a name like text or text_style_control")
     dump = ratings.from_parquet(source, config)
     target = folder / f"arena-{config}-{dump.date}.yaml"
     said = f"{config}; {source.name}, sha256 {hashlib.sha256(data).hexdigest()}, imported {day}; {ratings.ATTRIBUTION}"

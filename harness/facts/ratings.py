@@ -50,11 +50,13 @@ def read(text: str, path: str, known: Mapping[str, Source]) -> tuple[Rating, ...
     found: dict[tuple[str, ...], Rating] = {}
     try:
         for row in lines:
+            if None in row or None in row.values():
+                raise ValueError(f"it has not the {len(COLUMNS)} columns of the first line")
             mark = tuple(row[name] for name in ("model_name", "config", "category", "leaderboard_publish_date"))
             if mark in found:
                 raise ValueError("the same row stands above")
             found[mark] = _rating(row, known)
-    except (ValueError, TypeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise FactsError(f"{path}:{lines.line_num}: {error}", "mend or remove that line") from None
     return tuple(found.values())
 

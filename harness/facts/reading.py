@@ -35,7 +35,7 @@ class Read:
             try:
                 node = loader.get_single_node()
                 self._note(node, ())
-                self.value: Any = loader.construct_document(node)
+                self.value: Any = None if node is None else loader.construct_document(node)
             finally:
                 loader.dispose()
         except yaml.MarkedYAMLError as error:

@@ -43,7 +43,7 @@ WORDS = {
 }
 """The only words that may stand in these fields."""
 
-_CLAIM = {"value", "low", "high", "by", "note", "why"}
+_CLAIM = ("value", "low", "high", "by", "note", "why")
 
 
 def key(row: msgspec.Struct) -> tuple[object, ...]:
@@ -113,7 +113,9 @@ def _resolved(
 def _fact(read: Read, where: Where, said: object, by: object, known: Mapping[str, Source]) -> dict[str, Any]:
     if said is None:
         return {"why": NOT_FOUND}
-    claim: dict[str, Any] = said if isinstance(said, dict) and said.keys() <= _CLAIM else {"value": said}
+    claim: dict[str, Any] = said if isinstance(said, dict) else {"value": said}
+    if unknown := [str(part) for part in claim if part not in _CLAIM]:
+        raise read.error((*where, unknown[0]), f"a claim has no '{unknown[0]}'", f"it has {', '.join(_CLAIM)}")
     ids = claim.get("by", by) or []
     if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
         raise read.error((*where, "by"), "it is no list of sources", "write it like by: [terms, page]")

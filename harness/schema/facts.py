@@ -230,7 +230,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a provider lists for a model, per million tokens."""
 
-    KEY: ClassVar[tuple[str, ...]] = ("provider", "model", "ref")
+    KEY: ClassVar[tuple[str, ...]] = ("model", "provider", "ref")
 
     provider: str
     ref: str

@@ -252,6 +252,9 @@ def test_sensitivity() -> None:
     assert value(by["lifetime_years", 0.5].with_hardware_per_mtok_output) - base == pytest.approx(8.5826, abs=1e-3)
     assert by["prefill_tok_s", 2.0].value.value is None
     assert value(by["requests_per_day", 0.5].value) == 500
+    wide = cost.sensitivity(demand(), local(tok_s=of(41, "tok/s", 40, 42)), [], "USD")
+    doubled = next(step.value for step in wide if (step.input, step.factor) == ("output_tok_s", 2.0))
+    assert (doubled.low, doubled.high) == (80, 84)
     eight = cost.sensitivity(demand(), local(), [], "USD", factors=(8.0,))
     assert "does not fit" in next(s for s in eight if s.input == "requests_per_day").with_idle_per_mtok_output.why
 
