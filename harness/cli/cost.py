@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "md", "json")
 
-SYSTEM, WORK, PRICES, OTHERS = "The system", "What is asked of it", "What is paid", "Others"
-
 
 def cost(
     which: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RESULT]", help="A stored result; without one and without --tok-s the latest.", show_default=False
+            metavar="RESULT", help="A stored result; without one and without --tok-s the latest.", show_default=False
         ),
     ] = None,
     cell: Annotated[
@@ -32,71 +30,43 @@ def cost(
         typer.Option(metavar="CELL", help="Which of its cells, by id or load such as c8.  [default: most tokens a second]"),
     ] = None,
     requests_per_day: Annotated[
-        float | None, typer.Option(metavar="N", help="Requests a day.  [default: as many as fit]", rich_help_panel=WORK)
+        float | None, typer.Option(metavar="N", help="Requests a day.  [default: as many as fit]")
     ] = None,
-    input_tokens: Annotated[
-        float | None, typer.Option(metavar="N", help="Of one request.  [default: as measured]", rich_help_panel=WORK)
-    ] = None,
-    output_tokens: Annotated[
-        float | None, typer.Option(metavar="N", help="Of one request.  [default: as measured]", rich_help_panel=WORK)
-    ] = None,
+    input_tokens: Annotated[float | None, typer.Option(metavar="N", help="Of one request.  [default: as measured]")] = None,
+    output_tokens: Annotated[float | None, typer.Option(metavar="N", help="Of one request.  [default: as measured]")] = None,
     cached_share: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Of the input that a prefix cache answers, 0 to 1.", rich_help_panel=WORK),
+        typer.Option(metavar="SHARE", help="Of the input that a prefix cache answers, 0 to 1."),
     ] = None,
     tok_s: Annotated[
         float | None,
-        typer.Option("--tok-s", metavar="N", help="Output tokens a second of all streams.", rich_help_panel=SYSTEM),
+        typer.Option("--tok-s", metavar="N", help="Output tokens a second of all streams."),
     ] = None,
-    prefill_tok_s: Annotated[
-        float | None, typer.Option("--prefill-tok-s", metavar="N", help="Input tokens a second.", rich_help_panel=SYSTEM)
-    ] = None,
-    watts: Annotated[float | None, typer.Option(metavar="W", help="At work.", rich_help_panel=SYSTEM)] = None,
-    idle_watts: Annotated[
-        float | None, typer.Option(metavar="W", help="With the server ready and idle.", rich_help_panel=SYSTEM)
-    ] = None,
-    machines: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Of one server.  [default: as measured]", rich_help_panel=SYSTEM)
-    ] = None,
-    copies: Annotated[int, typer.Option(min=1, metavar="N", help="Servers that share the work.", rich_help_panel=SYSTEM)] = 1,
-    model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="What it serves, by harness facts list models.", rich_help_panel=SYSTEM)
-    ] = None,
-    currency: Annotated[
-        str, typer.Option(metavar="CODE", help="Of the answer, and of prices given here.", rich_help_panel=PRICES)
-    ] = "USD",
+    prefill_tok_s: Annotated[float | None, typer.Option("--prefill-tok-s", metavar="N", help="Input tokens a second.")] = None,
+    watts: Annotated[float | None, typer.Option(metavar="W", help="At work.")] = None,
+    idle_watts: Annotated[float | None, typer.Option(metavar="W", help="With the server ready and idle.")] = None,
+    machines: Annotated[int | None, typer.Option(min=1, metavar="N", help="Of one server.  [default: as measured]")] = None,
+    copies: Annotated[int, typer.Option(min=1, metavar="N", help="Servers that share the work.")] = 1,
+    model: Annotated[str | None, typer.Option(metavar="MODEL", help="What it serves, by harness facts list models.")] = None,
+    currency: Annotated[str, typer.Option(metavar="CODE", help="Of the answer, and of prices given here.")] = "USD",
     fx: Annotated[
         list[str] | None,
-        typer.Option(
-            "--fx", metavar="CODE=RATE[@DAY]", help="What one of that currency is in --currency.", rich_help_panel=PRICES
-        ),
+        typer.Option("--fx", metavar="CODE=RATE[@DAY]", help="What one of that currency is in --currency."),
     ] = None,
-    price_kwh: Annotated[
-        float | None, typer.Option("--price-kwh", metavar="PRICE", help="Of electricity.", rich_help_panel=PRICES)
-    ] = None,
-    country: Annotated[
-        str, typer.Option(metavar="CODE", help="Whose mean price of electricity stands for it.", rich_help_panel=PRICES)
-    ] = "EU",
-    business: Annotated[
-        bool, typer.Option("--business", help="The price for businesses, not households.", rich_help_panel=PRICES)
-    ] = False,
-    hardware: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whose list price stands for the machine's.", rich_help_panel=PRICES)
-    ] = None,
-    hardware_price: Annotated[
-        float | None, typer.Option(metavar="PRICE", help="Of one machine.", rich_help_panel=PRICES)
-    ] = None,
-    years: Annotated[float, typer.Option(metavar="N", help="That the machine lasts.", rich_help_panel=PRICES)] = 3.0,
+    price_kwh: Annotated[float | None, typer.Option("--price-kwh", metavar="PRICE", help="Of electricity.")] = None,
+    country: Annotated[str, typer.Option(metavar="CODE", help="Whose mean price of electricity stands for it.")] = "EU",
+    business: Annotated[bool, typer.Option("--business", help="The price for businesses, not households.")] = False,
+    hardware: Annotated[str | None, typer.Option(metavar="NAME", help="Whose list price stands for the machine's.")] = None,
+    hardware_price: Annotated[float | None, typer.Option(metavar="PRICE", help="Of one machine.")] = None,
+    years: Annotated[float, typer.Option(metavar="N", help="That the machine lasts.")] = 3.0,
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL", help="Compare with this model at its maker's price.", rich_help_panel=OTHERS),
+        typer.Option(metavar="MODEL", help="Compare with this model at its maker's price."),
     ] = None,
     hosted: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PROVIDER:MODEL",
-            help="Compare with that offer.  [default: all known offers of the same weights]",
-            rich_help_panel=OTHERS,
+            metavar="PROVIDER:MODEL", help="Compare with that offer.  [default: all known offers of the same weights]"
         ),
     ] = None,
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, md or json.")] = "table",
@@ -131,7 +101,7 @@ def cost(
 
     day = settings.day(today)
     ask = costs.Ask(
-        currency=currency,
+        currency=currency.upper(),
         rates=dict(_rate(word, day) for word in fx or ()),
         requests_per_day=requests_per_day,
         input_tokens_per_request=input_tokens,
@@ -185,4 +155,4 @@ def _rate(word: str, day: datetime.date) -> tuple[str, tuple[float, datetime.dat
         rate = math.nan
     if not code or not (math.isfinite(rate) and rate > 0):
         raise UsageError(f"--fx {word}: no exchange rate", "write it like EUR=1.08, or EUR=1.08@2026-11-20")
-    return code, (rate, settings.day(since or None) if since else day)
+    return code.upper(), (rate, settings.day(since or None) if since else day)

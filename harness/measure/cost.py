@@ -126,9 +126,11 @@ def sensitivity(
     rates: Sequence[Exchange] = (),
     factors: Sequence[float] = FACTORS,
 ) -> list[Step]:
-    """The inputs as they are, then each by itself times each factor."""
+    """The inputs as they are, then each by itself times each factor; those that are unknown, or do not count here, are left out."""
     found = [_step(AS_IT_IS, 1.0, Entry(why="nothing is changed"), demand, local, prices, currency, rates)]
-    for name in (*INPUTS, REQUESTS, LIFETIME):
+    unused = {"output_tok_s", "prefill_tok_s"} - Work(demand, local, currency, rates).speeds.keys()
+    known = [name for name in INPUTS if name not in unused and is_number(getattr(local, name))]
+    for name in (*known, REQUESTS, LIFETIME):
         for factor in factors:
             value, then, there = _changed(name, factor, demand, local)
             found.append(_step(name, factor, value, then, there, prices, currency, rates))
@@ -216,7 +218,6 @@ def _changed(name: str, factor: float, demand: Demand, local: Local) -> tuple[En
         local = msgspec.structs.replace(local, lifetime_years=local.lifetime_years * factor)
         return given(local.lifetime_years, "years", AS_ASKED), demand, local
     entry: Entry = getattr(local, name)
-    if is_number(entry):
-        low, high = (None if each is None else each * factor for each in (entry.low, entry.high))
-        entry = msgspec.structs.replace(entry, value=number(entry) * factor, low=low, high=high)
+    low, high = (None if each is None else each * factor for each in (entry.low, entry.high))
+    entry = msgspec.structs.replace(entry, value=number(entry) * factor, low=low, high=high)
     return entry, demand, msgspec.structs.replace(local, **{name: entry})

@@ -92,7 +92,7 @@ class Work:
             if v[name] <= 0:
                 raise Undefined(f"{name} is not above 0")
             seconds += tokens / v[name]
-        if self._more_input < 0 and v["output_tok_s"] * self._local.input_tokens_per_output_token > v["prefill_tok_s"]:
+        if self._more_input < 0 and v["output_tok_s"] * self._local.input_tokens_per_output_token >= v["prefill_tok_s"]:
             raise Undefined(
                 f"the speed was measured with {shown(self._local.input_tokens_per_output_token)} input tokens to each output token, "
                 f"and their prefill at {shown(v['prefill_tok_s'])} tok/s would take all its time: nothing tells how fast it is with "

@@ -72,7 +72,8 @@ def _blocks(found: Comparison) -> Iterator[Block]:
     demand, local = found.demand, found.local
     yield Block(f"{local.name}: {asked(demand)}", *_costs(found), lines=_work(local))
     yield Block("What it rests on", *_inputs(found), lines=list(dict.fromkeys(found.notes)))
-    yield Block("If one input were another", *_steps(found))
+    if is_number(local.with_idle.per_day):
+        yield Block("If one input were another", *_steps(found))
     if found.mixtures:
         title = f"With a share of the requests to {found.offers[0].name}, on machines that stand here in any case"
         yield Block(title, *_mixtures(found))
@@ -163,7 +164,6 @@ def _steps(found: Comparison) -> tuple[list[text.Column], list[list[str]]]:
             *(days(step.break_even_days[name]) for name in names),
         ]
         for step in found.sensitivity
-        if step.factor == 1 or is_number(step.value)
     ]
     return columns, rows
 
@@ -200,7 +200,7 @@ def _arithmetic(found: Comparison) -> Iterator[str]:
 
 def _reasons(found: Comparison) -> Iterator[str]:
     """The same of several figures once."""
-    named = [*_named(found), *(("win rate", each.win_rate) for each in found.mixtures[:1])]
+    named = [*_named(found), *(("mixture", each.win_rate) for each in found.mixtures[:1])]
     whys: dict[str, list[str]] = {}
     for name, entry in named:
         if not is_number(entry):

@@ -27,7 +27,7 @@ model: openai/gpt-oss-120b
 runtime: openai
 harness:
   profiles:
-    short: {pp: [64], tg: [48], concurrency: [1, 4], requests: 16, runs: 2, max_runs: 2, target: null, exact: true}
+    short: {pp: [64], tg: [16], concurrency: [1, 4], requests: 16, runs: 2, max_runs: 2, target: null, exact: true}
 """
 TTFT_S, TPOT_S = 0.010, 0.004
 
@@ -55,15 +55,15 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_server_of_known_speed(measured: Path) -> None:
-    """A request takes 10 ms and 47 more tokens: four at once serve 4,000 a day in 1,000 × 0.198 s, never in less."""
+    """A request takes 10 ms and 15 more tokens: four at once serve 4,000 a day in 1,000 × 0.070 s, never in less."""
     found = said(measured, "--requests-per-day", "4000", "--watts", "100", "--idle-watts", "20", *PAID)
-    each_s = TTFT_S + 47 * TPOT_S
+    each_s = TTFT_S + 15 * TPOT_S
     busy_h = number(found.local.busy_h_per_day)
     assert 1000 * each_s / 3600 * 0.99 < busy_h < 1000 * each_s / 3600 * 1.5
-    assert busy_h == pytest.approx(4000 * 48 / number(found.inputs["output_tok_s"]) / 3600)
+    assert busy_h == pytest.approx(4000 * 16 / number(found.inputs["output_tok_s"]) / 3600)
     assert number(found.local.electricity.per_day) == pytest.approx(busy_h * 0.1 * 0.3)
-    assert found.demand.output_tokens_per_request == 48
-    assert found.local.name.endswith("d0-pp64-tg48-c4")
+    assert found.demand.output_tokens_per_request == 16
+    assert found.local.name.endswith("d0-pp64-tg16-c4")
     assert found.inputs["output_tok_s"].result
     assert found.inputs["output_tok_s"].origin == "measured"
     single = said(measured, "latest", "--cell", "c1", "--requests-per-day", "4000", "--watts", "100", *PAID)
@@ -107,7 +107,7 @@ def test_facts_stand_in_and_say_so(tmp_path: Path) -> None:
     bare = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--hosted", "mistral:mistral-small-4")
     assert bare.local.electricity.per_day.why == "electricity rate: no rate from EUR to USD is given"
     assert any("--fx EUR=RATE" in note for note in bare.notes)
-    found = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--fx", "EUR=1.1@2026-11-20")
+    found = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--fx", "eur=1.1@2026-11-20", "--currency", "usd")
     kwh = found.inputs["electricity_per_kwh"]
     assert (kwh.value, kwh.unit, kwh.origin, kwh.how) == (0.3835, "EUR/kWh", "published", "DE, household, 2025-H1")
     assert kwh.sources
@@ -150,7 +150,7 @@ WORDS: dict[str, Any] = {"tok_s": 41.0, "output_tokens": 5.0, "hardware_price": 
     ("words", "said"),
     [
         ({"output_tokens": None}, "--output-tokens N"),
-        ({"input_tokens": 5.0}, "how many requests fit into a day is not known: prefill tok s: not given"),
+        ({"input_tokens": 5.0}, "how many requests fit into a day is not known: prefill speed: not given"),
         ({"years": 0.0}, "--years"),
         ({"cached_share": 2.0}, "--cached-share: 2"),
         ({"fx": ["EUR"]}, "--fx EUR: no exchange rate"),
@@ -170,5 +170,5 @@ def test_bad_input(words: dict[str, Any], said: str) -> None:
 
 
 def test_an_unknown_cell(measured: Path) -> None:
-    with pytest.raises(UsageError, match="one of d0-pp64-tg48-c1, d0-pp64-tg48-c4"):
+    with pytest.raises(UsageError, match="one of d0-pp64-tg16-c1, d0-pp64-tg16-c4"):
         cost("latest", cell="c9", root=measured / "results")

@@ -82,7 +82,7 @@ def test_none() -> None:
     assert found.verdict == NONE
     assert [way.why_not for way in found.ways] == [
         "its quality is not known: home is not rated",
-        "its cost is not known: output mtok: not listed",
+        "its cost is not known: output price: not listed",
     ]
     assert advised().verdict == NONE
 
