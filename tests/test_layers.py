@@ -28,6 +28,7 @@ STAGES = {
 CONDUCTOR = {
     "bench",
     "calibrate",
+    "costs",
     "doctor",
     "fits",
     "instruments",

@@ -107,7 +107,7 @@ def break_even(
 
     def words(v: Values, value: float) -> str:
         late = value > local.lifetime_years * YEAR_DAYS
-        after = f": after the end of their {shown(local.lifetime_years)} years" if late else ""
+        after = f" (after the end of their {shown(local.lifetime_years)} years)" if late else ""
         return f"{work.say_hardware(v)} / ({shown(v['other'])} - {shown(running(v))} {currency}/day){after}"
 
     return computed("days", days, inputs, words)
@@ -126,9 +126,11 @@ def sensitivity(
     rates: Sequence[Exchange] = (),
     factors: Sequence[float] = FACTORS,
 ) -> list[Step]:
-    """The inputs as they are, then each by itself times each factor."""
+    """The inputs as they are, then each by itself times each factor; those that are unknown, or do not count here, are left out."""
     found = [_step(AS_IT_IS, 1.0, Entry(why="nothing is changed"), demand, local, prices, currency, rates)]
-    for name in (*INPUTS, REQUESTS, LIFETIME):
+    unused = {"output_tok_s", "prefill_tok_s"} - Work(demand, local, currency, rates).speeds.keys()
+    known = [name for name in INPUTS if name not in unused and is_number(getattr(local, name))]
+    for name in (*known, REQUESTS, LIFETIME):
         for factor in factors:
             value, then, there = _changed(name, factor, demand, local)
             found.append(_step(name, factor, value, then, there, prices, currency, rates))
@@ -211,12 +213,11 @@ def _changed(name: str, factor: float, demand: Demand, local: Local) -> tuple[En
     """(the input as it is then, …)"""
     if name == REQUESTS:
         demand = msgspec.structs.replace(demand, requests_per_day=demand.requests_per_day * factor)
-        return given(demand.requests_per_day, "requests/day", AS_ASKED), demand, local
+        return given(demand.requests_per_day, "/day", AS_ASKED), demand, local
     if name == LIFETIME:
         local = msgspec.structs.replace(local, lifetime_years=local.lifetime_years * factor)
         return given(local.lifetime_years, "years", AS_ASKED), demand, local
     entry: Entry = getattr(local, name)
-    if is_number(entry):
-        low, high = (None if each is None else each * factor for each in (entry.low, entry.high))
-        entry = msgspec.structs.replace(entry, value=number(entry) * factor, low=low, high=high)
+    low, high = (None if each is None else each * factor for each in (entry.low, entry.high))
+    entry = msgspec.structs.replace(entry, value=number(entry) * factor, low=low, high=high)
     return entry, demand, msgspec.structs.replace(local, **{name: entry})

@@ -92,7 +92,7 @@ class Work:
             if v[name] <= 0:
                 raise Undefined(f"{name} is not above 0")
             seconds += tokens / v[name]
-        if self._more_input < 0 and v["output_tok_s"] * self._local.input_tokens_per_output_token > v["prefill_tok_s"]:
+        if self._more_input < 0 and v["output_tok_s"] * self._local.input_tokens_per_output_token >= v["prefill_tok_s"]:
             raise Undefined(
                 f"the speed was measured with {shown(self._local.input_tokens_per_output_token)} input tokens to each output token, "
                 f"and their prefill at {shown(v['prefill_tok_s'])} tok/s would take all its time: nothing tells how fast it is with "
@@ -108,11 +108,10 @@ class Work:
             more = "more" if self._local.input_tokens_per_output_token else "computed"
             less = f"{shown(abs(self._more_input))} {'fewer' if self._more_input < 0 else more} input tok/day"
             parts.append(f"{'-' if self._more_input < 0 else '+'} {less} / {shown(v['prefill_tok_s'])} tok/s")
-        said = f"({' '.join(parts)}) / 3600 s/h{self._divided()} = {shown(value)} h/day"
+        said = f"({' '.join(parts)}) / 3600 s/h{self._divided()}"
         if value <= DAY_H:
             return said
-        needed = copies(self.busy_h(v))
-        return f"{said}: more than the 24 of a day, it does not fit; {needed} {'copies' if needed > 1 else 'copy'} would do"
+        return f"{said} (more than the 24 of a day, it does not fit; {copies(self.busy_h(v))} copies would do)"
 
     def copies_needed(self, v: Values) -> float:
         return float(copies(self.busy_h(v)))

@@ -64,9 +64,7 @@ def computed(
     corners: all are tried. Such an interval is wider than a 95 % one of independent inputs. Where a corner is `Undefined` there is none,
     and `how` says why.
     """
-    unknown = [
-        f"{name.replace('_', ' ')}: {entry.why or 'not known'}" for name, entry in inputs.items() if not is_number(entry)
-    ]
+    unknown = [_unknown(name, entry) for name, entry in inputs.items() if not is_number(entry)]
     if unknown:
         return Entry(unit=unit, why="; ".join(dict.fromkeys(unknown)))
     point = {name: number(entry) for name, entry in inputs.items()}
@@ -111,6 +109,19 @@ def number(entry: Entry) -> float:
 def shown(value: float) -> str:
     """For arithmetic in words: whole from a thousand on, four digits below."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+_UNITS = {"_tok_s": " speed", "_mtok": " price", "_w": " watts"}
+"""What the last words of a name stand for."""
+
+
+def _unknown(name: str, entry: Entry) -> str:
+    """Why, and of what; a reason that names its own input keeps to that."""
+    why = entry.why or "not known"
+    if ": " in why:
+        return why
+    suffix = next((suffix for suffix in _UNITS if name.endswith(suffix)), "")
+    return f"{name.removesuffix(suffix).replace('_', ' ')}{_UNITS.get(suffix, '')}: {why}"
 
 
 def _corners(

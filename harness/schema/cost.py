@@ -6,6 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from harness.schema.board import Entry
+from harness.schema.facts import Price, Rating
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,3 +157,37 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     mixtures: tuple[Mixture, ...] = ()
     """Of the first offer."""
     notes: tuple[str, ...] = ()
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A system at home or an offer, one of the two, with what may be asked of it."""
+
+    name: str
+    local: Local | None = None
+    price: Price | None = None
+    rating: Rating | None = None
+    terms: dict[str, str | None] = {}
+    """`residency_eu`, `trains_on_data`, …: words of `schema.facts.Provider`, None where they are not known."""
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to serve a demand, or why it is none."""
+
+    verdict: str
+    """`self-host`, `cloud` or `hybrid`."""
+    names: tuple[str, ...]
+    cloud_share: float
+    per_day: Entry
+    loss_elo: Entry
+    """How far below the best candidate: of a mixture, what its expected win rate against it stands for."""
+    why_not: str = ""
+    """Empty: it may be chosen."""
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    verdict: str
+    """Of the cheapest way that may be chosen; `none`: no way may."""
+    ways: tuple[Way, ...]
+    """Those that may be chosen from the cheapest up, then the others."""
+    best: str
+    """The candidate rated highest, which quality is counted from; empty: none is rated."""

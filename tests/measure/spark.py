@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from typing import TypeVar
 
 from harness.measure.entries import given
 from harness.schema.board import Entry
 from harness.schema.cost import Demand, Local
 from harness.schema.facts import Fact, Price, Source, Tier
 
+T = TypeVar("T")
 DAY = datetime.date(2026, 11, 23)
 SOURCE = Source(url="https://example.org/prices", kind="package", date=DAY)
 
@@ -64,6 +66,10 @@ def local(
     )
 
 
+def fact(value: T | None) -> Fact[T]:
+    return Fact(why="not listed") if value is None else Fact(value=value, sources=(SOURCE,))
+
+
 def price(
     output: float | None,
     input_: float | None = 0.0,
@@ -74,9 +80,6 @@ def price(
     ref: str = "m",
     currency: str = "USD",
 ) -> Price:
-    def fact(value: float | None) -> Fact[float]:
-        return Fact(why="not listed") if value is None else Fact(value=value, sources=(SOURCE,))
-
     return Price(
         provider=provider,
         ref=ref,

@@ -123,7 +123,7 @@ def test_input_takes_time_and_money() -> None:
     assert value(charged.per_day) == pytest.approx((500 * 25 + 2000 * 5 + 2000 * 0.5) * 1000 / 1e6)
     unknown = local_cost(asked, local(), "USD")
     assert (unknown.busy_h_per_day.value, unknown.with_hardware.per_day.value) == (None, None)
-    assert unknown.electricity.per_day.why == "prefill tok s: nobody said"
+    assert unknown.electricity.per_day.why == "prefill speed: nobody said"
 
 
 def test_input_that_the_speed_has_in_it() -> None:
@@ -144,7 +144,7 @@ def test_what_does_not_fit() -> None:
     """10 M tokens are 67.75 h of a day: three copies."""
     found = local_cost(demand(requests=20_000), local(), "USD")
     assert value(found.busy_h_per_day) == pytest.approx(67.75, abs=0.01)
-    assert found.busy_h_per_day.how.endswith("more than the 24 of a day, it does not fit; 3 copies would do")
+    assert found.busy_h_per_day.how.endswith("(more than the 24 of a day, it does not fit; 3 copies would do)")
     assert value(found.copies_needed) == 3
     for unknown in (found.electricity, found.with_idle, found.with_hardware):
         assert unknown.per_day.why == "it does not fit: 67.75 h of work a day, and 1 copy has 24; 3 copies would do"
@@ -171,7 +171,7 @@ def test_tiers() -> None:
     assert value(above) == pytest.approx(272_001 * 10 / 1e6 + 0.045)
     assert "prices above 272,000 input tokens" in above.how
     cached = api_cost(demand(1000, 1, input_tokens=300_000, cached=0.1), gpt, "USD").per_day
-    assert cached.why == "cached input mtok: not listed above 272,000 input tokens"
+    assert cached.why == "cached input price: not listed above 272,000 input tokens"
     assert "whether long inputs cost more is not known" in api_cost(demand(), price(30, tiers=None), "USD").per_day.how
 
 
@@ -192,9 +192,9 @@ def test_what_is_unknown_stays_so() -> None:
     """Nothing but what needs it."""
     found = local_cost(demand(), local(idle_w=None, price=None), "USD")
     assert value(found.electricity.per_day) > 0
-    assert found.with_idle.per_day.why == "idle w: nobody said"
-    assert found.with_hardware.per_month.why == "idle w: nobody said; machine price: nobody said"
-    assert api_cost(demand(), price(None), "USD").per_day.why == "output mtok: not listed"
+    assert found.with_idle.per_day.why == "idle watts: nobody said"
+    assert found.with_hardware.per_month.why == "idle watts: nobody said; machine price: nobody said"
+    assert api_cost(demand(), price(None), "USD").per_day.why == "output price: not listed"
     assert value(api_cost(demand(), price(25, None), "USD").per_day) == 12.5  # no input is asked for
     none = local_cost(demand(0, 10, input_tokens=100), local(prefill=100.0), "USD").electricity
     assert (none.per_mtok_output.value, none.per_mtok_output.why) == (None, "no output tokens are asked for")
@@ -244,14 +244,21 @@ def test_sensitivity() -> None:
     steps = cost.sensitivity(demand(), local(), [price(OPUS_47, ref="opus")], "USD")
     assert steps[0].input == "as it is"
     by = {(step.input, step.factor): step for step in steps}
-    assert {step.input for step in steps[1:]} == {*cost.INPUTS, "requests_per_day", "lifetime_years"}
+    counted = {*cost.INPUTS, "requests_per_day", "lifetime_years"} - {"prefill_tok_s"}  # there is no input, and it is not known
+    assert {step.input for step in steps[1:]} == counted
+    assert {step.input for step in cost.sensitivity(demand(), local(prefill=2000.0), [], "USD")[1:]} == counted
+    assert "prefill_tok_s" in {
+        each.input for each in cost.sensitivity(demand(input_tokens=9), local(prefill=2000.0), [], "USD")
+    }
     base, dear = value(steps[0].with_hardware_per_mtok_output), by["machine_price", 2.0]
     assert value(dear.with_hardware_per_mtok_output) - base == pytest.approx(8.5826, abs=1e-3)
     assert value(dear.break_even_days["p: opus"]) == pytest.approx(2 * value(steps[0].break_even_days["p: opus"]))
     assert (dear.value.value, dear.value.unit) == (9398.0, "USD")
     assert value(by["lifetime_years", 0.5].with_hardware_per_mtok_output) - base == pytest.approx(8.5826, abs=1e-3)
-    assert by["prefill_tok_s", 2.0].value.value is None
     assert value(by["requests_per_day", 0.5].value) == 500
+    wide = cost.sensitivity(demand(), local(tok_s=of(41, "tok/s", 40, 42)), [], "USD")
+    doubled = next(step.value for step in wide if (step.input, step.factor) == ("output_tok_s", 2.0))
+    assert (doubled.low, doubled.high) == (80, 84)
     eight = cost.sensitivity(demand(), local(), [], "USD", factors=(8.0,))
     assert "does not fit" in next(s for s in eight if s.input == "requests_per_day").with_idle_per_mtok_output.why
 
