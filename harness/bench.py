@@ -29,6 +29,7 @@ from harness.schema.plan import Plan
 from harness.schema.recipe import UNKNOWN_MODEL, Recipe
 from harness.schema.result import Result
 from harness.sense import memory
+from harness.sense.egress import Watch
 from harness.sense.sampler import Sampler
 from harness.sense.sources import open_named, open_nodes, open_sources
 from harness.store.folder import ResultFolder
@@ -51,7 +52,8 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
         f"Profile {work.profile_name}: {len(work.cells)} cells, at least {work.profile.runs} runs of each, "
         f"about {text.duration(plan.estimate.seconds)} in all"
     )
-    instruments = Instruments(Sampler(sources), order.machine, here=here)
+    egress = Watch()
+    instruments = Instruments(Sampler((*sources, egress)), order.machine, here=here, egress=egress)
     run = Run(order, plan, folder, observer, instruments, root)
     try:
         with ExitStack() as stack:

@@ -15,6 +15,7 @@ from harness.schema.machine import Machine
 from harness.schema.run import Trial
 from harness.schema.sensors import EDGE_NS, POWER_SCOPES, Absent, Idle, Sample
 from harness.sense import canary, gpu_load, kernel_log
+from harness.sense.egress import Watch
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
 
@@ -40,9 +41,9 @@ ANSWERS = 3
 class Instruments:
     """Of one run. `sampler` runs already."""
 
-    def __init__(self, sampler: Sampler, machine: Machine, *, here: bool) -> None:
-        """`here`: the server runs on this machine."""
-        self.sampler, self.machine, self.here = sampler, machine, here
+    def __init__(self, sampler: Sampler, machine: Machine, *, here: bool, egress: Watch | None = None) -> None:
+        """`here`: the server runs on this machine. `egress`: one of the sampler's sources, if it has it."""
+        self.sampler, self.machine, self.here, self.egress = sampler, machine, here, egress
         self.idle: list[Idle] = []
         self.canaries: list[Canary] = []
         self._before: set[int] = set()

@@ -70,6 +70,7 @@ class Run:
         self.earlier: list[Canary] = []
         """Of runs before this one, of the same recipe on this machine."""
         self.anchor = Anchor(wall=_wall(), mono_ns=clock.now())
+        self.running: Server | None = None
         self.trials: list[Trial] = []
         self.runs: dict[str, list[Packed]] = {}
         """By cell."""
@@ -87,6 +88,8 @@ class Run:
     def open(self, running: Server | None) -> None:
         """Asks the server what it is, and learns how to count its tokens."""
         self.running = running
+        if self.instruments.egress and running and (pid := running.container_pid):
+            self.instruments.egress.follow(pid)
         self.session = open_session(self.plan, running, self.order.api_key, self.folder.id, self.order.served_model)
         self.meter.beside = self.session.used
         self.plan, self.facts = self.session.plan, self.session.facts
@@ -338,6 +341,7 @@ class Run:
             weights=self.weights[0],
             weights_reason=self.weights[1],
             health=self.instruments.health(self.earlier, kernel, unread),
+            egress=self.instruments.egress.report(self._unwatched()) if self.instruments.egress else None,
             trials=tuple(self.trials),
             cells=cells,
             skipped=(*self.plan.workload.skipped, *self.skipped),
@@ -345,6 +349,16 @@ class Run:
             spent=self.meter.spent(),
             notes=self.plan.notes,
         )
+
+    def _unwatched(self) -> tuple[str, ...]:
+        """What took part in the run and is no process of ours here."""
+        far = {node.host for node in self.plan.nodes if not node.here} | {self.plan.driver_host} - {None}
+        said = [f"what ran on {host}" for host in sorted(filter(None, far))]
+        if self.plan.launch is None:
+            said.append("the server, which the harness did not start")
+        elif self.running and self.running.in_container and self.running.container_pid is None:
+            said.append("the server's container, whose processes are not seen from here")
+        return tuple(said)
 
     def _elsewhere(self) -> list[Finding]:
         hosts = [node.host for node in self.plan.nodes]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import board, cost, facts, machine, machines, observe, packs, recipes, results, settings, spending
+from harness.cli import board, cost, facts, machine, machines, observe, packs, recipes, results, settings, sovereignty, spending
 from harness.cli import reproduce as reproducing
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ app.command("board")(board.board)
 app.command("observe")(observe.observe)
 app.command("verify")(results.verify)
 app.command("cost")(cost.cost)
+app.command("sovereignty")(sovereignty.sovereignty)
 app.command("pack")(packs.pack)
 app.command("unpack")(packs.unpack)
 app.command("doctor")(machine.doctor)

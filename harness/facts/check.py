@@ -16,6 +16,8 @@ from harness.schema.facts import NO_SOURCE, OLD_DAYS, Facts, Source, claims, row
 
 MOST_WORDS = 30
 """Of a quote: enough to find the place, and no more than may be quoted."""
+AGELESS = ("claims", "weightings", "criteria")
+"""What was said on one day, and a framework's version, do not grow old."""
 ERROR, WARNING, NOTE = "error", "warning", "note"
 
 
@@ -115,8 +117,8 @@ def _without_source(facts: Facts) -> Iterator[Finding]:
 
 
 def _ages(facts: Facts, day: datetime.date) -> Iterator[Finding]:
-    """Of providers and models one for each row, else one for the table. The article's claims do not age."""
-    for name in (name for name in tables.TABLES if name != "claims"):
+    """Of providers and models one for each row, else one for the table."""
+    for name in (name for name in tables.TABLES if name not in AGELESS):
         rows = getattr(facts, name)
         old = {row_id(row): found for row in rows if (found := _old(row, day))}
         if name in ("providers", "models"):

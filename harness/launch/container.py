@@ -142,6 +142,14 @@ class Container:
             )
         return None
 
+    def pid(self) -> int | None:
+        """Of its first process; None where the numbers that Docker gives mean nothing here, as in another container or for another
+        machine's Docker."""
+        asked = self._run("container", "inspect", "--format", "{{.State.Pid}} {{.Id}}", self.name, limit_s=LOOK_LIMIT_S)
+        pid, _, ident = asked.out.strip().partition(" ")
+        group = self._host.read(f"/proc/{pid}/cgroup") if asked.code == 0 and pid.isdigit() and pid != "0" else None
+        return int(pid) if group and ident and ident.encode() in group else None
+
     @property
     def removal(self) -> tuple[str, ...]:
         """The command that ends and removes it."""

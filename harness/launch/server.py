@@ -6,6 +6,7 @@ import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,6 +82,15 @@ class Server:
     def processes(self) -> set[int] | None:
         """Numbers of everything it runs; None in a container, whose processes are Docker's children."""
         return None if self._container else {process.pid for process in self._family.living()}
+
+    @property
+    def in_container(self) -> bool:
+        return self._container is not None
+
+    @cached_property
+    def container_pid(self) -> int | None:
+        """The first process of its container, where it can be seen from this machine."""
+        return self._container.pid() if self._container and self._host.name == LocalHost.name else None
 
     def wait(self) -> None:
         """Blocks while the server runs; it never returns, since a server that ends by itself is an `EngineError`."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.measure import egress
 from harness.report import text
 from harness.schema.bill import Spent
 from harness.schema.calibration import Calibration
@@ -43,6 +44,8 @@ def of(result: Result, path: Path) -> Iterator[str]:
     yield from _roofline(result)
     if result.health is not None:
         yield f"Health   {_health(result.health)}"
+    if result.egress is not None:
+        yield f"Network  {egress.sentence(result.egress)}"
     yield f"Stored   {path} (nothing was uploaded)"
 
 

@@ -21,6 +21,8 @@ OLD_DAYS = 180
 
 KINDS = ("primary", "mirror", "secondary", "package")
 """Of sources: the party's own text, a dated copy of it, somebody else's reading, data that an installed package carries."""
+MEASURED, ASKED = "measured", "asked"
+"""Kinds that stand in no file: a result of this harness, and what its user said."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -279,6 +281,57 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The recipe that stands for the row's system."""
 
 
+class Weighting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One published way to weigh the objectives of a sovereignty framework."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("framework", "profile")
+
+    framework: str
+    profile: str
+    since: datetime.date
+    weights: Fact[tuple[float, ...]]
+    """Per cent, of SOV-1, SOV-2 and so on."""
+
+
+class Criterion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question of a sovereignty framework, with as many answers as it has points, the worst first."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("framework", "id")
+
+    framework: str
+    id: str
+    """`2.3`: the third one of SOV-2."""
+    title: str
+    factor: int
+    """Which of the objective's contributing factors it belongs to, from 1."""
+    points: Fact[tuple[float, ...]]
+    seals: Fact[tuple[int, ...]]
+    """The assurance level that each answer allows, 0 to 4."""
+
+
+class Chip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a GPU is from."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("gpu",)
+
+    gpu: str
+    """As its driver calls it."""
+    maker_seat: Fact[str]
+    """ISO 3166 alpha-2."""
+    made_in_eu: Fact[bool]
+    software_open: Fact[bool]
+    """Whether all that a program needs to compute on it is under open licences."""
+
+
+class EngineCode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    KEY: ClassVar[tuple[str, ...]] = ("engine",)
+
+    engine: str
+    """As `harness.engines.ENGINES` has it."""
+    open_source: Fact[bool]
+    licence: Fact[str]
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """All of them; `providers` of a harness without facts is empty, and so on."""
 
@@ -292,6 +345,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     published: tuple[PublishedFigure, ...] = ()
     prices: tuple[Price, ...] = ()
     claims: tuple[Claim, ...] = ()
+    weightings: tuple[Weighting, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
+    chips: tuple[Chip, ...] = ()
+    engine_code: tuple[EngineCode, ...] = ()
 
 
 def row_id(row: msgspec.Struct) -> str:

@@ -6,6 +6,7 @@ import msgspec
 
 from harness.schema.bill import Spent
 from harness.schema.calibration import Calibration
+from harness.schema.egress import Egress
 from harness.schema.health import Health
 from harness.schema.machine import Machine
 from harness.schema.plan import Image
@@ -131,6 +132,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     idle: tuple[Idle, ...] = ()
     """When nothing was asked of the server: `samples.parquet` has what the machine drew then. None without a power sensor."""
     health: Health | None = None
+    egress: Egress | None = None
+    """Where our processes were connected to; None: by a harness that did not look."""
     weights: Weights | None = None
     """What decoding reads of the model; None: `weights_reason`."""
     weights_reason: str = ""
