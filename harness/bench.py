@@ -50,7 +50,8 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
         f"Profile {work.profile_name}: {len(work.cells)} cells, at least {work.profile.runs} runs of each, "
         f"about {text.duration(plan.estimate.seconds)} in all"
     )
-    instruments = Instruments(Sampler(sources), order.machine, here=here)
+    others = [node.host for node in plan.nodes if not node.here]
+    instruments = Instruments(Sampler(sources), order.machine, here=here, others=others)
     run = Run(order, plan, folder, observer, instruments, root)
     try:
         with ExitStack() as stack:
@@ -171,7 +172,8 @@ def _ranks(order: Order, plan: Plan, log: Path, observer: Observer) -> Iterator[
     with open_places(hosts, order.environment) as places:
         observer.say(f"Looking at {', '.join(hosts)}")
         floor = order.memory_floor_bytes
-        machines.require(machines.look(plan, places, order.machine.models.get(plan.model), floor))
+        known = order.machine.models.get(plan.model)
+        machines.require(machines.look(plan, places, known, floor, offline=order.offline))
         oom.make_poor_victim()
         for place in places if order.drop_caches else ():
             drop_caches(place.host)

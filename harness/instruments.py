@@ -40,8 +40,9 @@ ANSWERS = 3
 class Instruments:
     """Of one run. `sampler` runs already."""
 
-    def __init__(self, sampler: Sampler, machine: Machine, *, here: bool) -> None:
-        """`here`: the server runs on this machine."""
+    def __init__(self, sampler: Sampler, machine: Machine, *, here: bool, others: Sequence[str] = ()) -> None:
+        """`here`: the server, or a part of it, runs on this machine. `others`: those that the rest runs on: their readings are judged, too, but
+        what should be there and their kernels' logs are not looked at."""
         self.sampler, self.machine, self.here = sampler, machine, here
         self.idle: list[Idle] = []
         self.canaries: list[Canary] = []
@@ -53,6 +54,8 @@ class Instruments:
         self.first_read: dict[Channel, int] = {}
         """When each channel was first read [t_ns]: one that is lost later on is missed."""
         self._unseen: tuple[str, ...] | None = None if here else ("the machine that the server runs on",)
+        if others:
+            self._unseen = tuple(f"the whole of {host}" for host in others)
 
     def watts(self) -> dict[str, float]:
         """Now, by scope: of several sources that read it on one host the first one's, and over hosts the sum, where all have it. What was

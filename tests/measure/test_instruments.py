@@ -63,6 +63,13 @@ def test_a_server_elsewhere() -> None:
     assert found.health((), {}).unseen == ("the machine that the server runs on",)
 
 
+def test_a_server_that_is_only_in_part_here() -> None:
+    found = Instruments(Sampler(()), GB10, here=True, others=["spark-2"])
+    found.around = samples({})
+    found.judge(TRIAL, None)
+    assert (found.health((), {}).verdict, found.health((), {}).unseen) == ("unknown", ("the whole of spark-2",))
+
+
 def test_processes_of_others() -> None:
     us = os.getpid()
     shared = samples({"gpu0.process_4711": None, f"gpu0.process_{us}": 1.0, f"gpu0.process_{NOBODY}": 1.0})
