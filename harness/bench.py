@@ -124,6 +124,7 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     if plan.launch is None:
         return plan
     if plan.nodes:  # they are looked at when we are connected to them
+        _look_at_memory(plan, observer)
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
     _look_at_memory(plan, observer)
@@ -153,9 +154,10 @@ def _look_at_memory(plan: Plan, observer: Observer) -> None:
     fit = plan.fit
     if fit is None or fit.verdict != MISFIT:
         return
+    where = "the memory of each machine" if plan.nodes else "this machine's memory"
     if fit.certain:
-        raise MachineError(f"{plan.model} does not fit this machine's memory: {fit.text}", f"use {fit.setting}")
-    observer.say(f"It may not fit this machine's memory: {fit.text} With {fit.setting} it would.")
+        raise MachineError(f"{plan.model} does not fit {where}: {fit.text}", f"use {fit.setting}")
+    observer.say(f"It may not fit {where}: {fit.text} With {fit.setting} it would.")
 
 
 def _check_flags(order: Order, engine: str, image: str | None) -> None:

@@ -41,8 +41,8 @@ class Instruments:
     """Of one run. `sampler` runs already."""
 
     def __init__(self, sampler: Sampler, machine: Machine, *, here: bool, others: Sequence[str] = ()) -> None:
-        """`here`: the server, or a part of it, runs on this machine. `others`: those that the rest runs on: their readings are judged, too, but
-        what should be there and their kernels' logs are not looked at."""
+        """`here`: the server, or a part of it, runs on this machine. `others`: machines that the rest runs on. Their readings are judged,
+        but what should be read there, and their kernels' logs, are not looked at."""
         self.sampler, self.machine, self.here = sampler, machine, here
         self.idle: list[Idle] = []
         self.canaries: list[Canary] = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness import fits
+from harness.doctor import needs
 from harness.errors import HarnessError
 from harness.hosts.cluster import open_places
 from harness.launch import machines
@@ -23,3 +25,5 @@ def look(recipe: Recipe, machine: Machine, nodes: Sequence[Node], environment: M
         return
     with open_places([node.host for node in nodes], environment) as places:
         yield from machines.look(plan, places, machine.models.get(plan.model))
+    if (fit := fits.of_plan(plan, recipe, machine)) is not None:
+        yield needs.of_fit(fit)

@@ -57,10 +57,14 @@ def look(patient: Patient) -> Iterator[Check]:
     fit = _fit(patient, recipe)
     yield _memory(patient, fit)
     if fit is not None and fit.weights_bytes is not None:
-        status = {FITS: PASS, UNKNOWN: SKIP}.get(fit.verdict, FAIL if fit.certain else WARN)
-        yield Check("memory fit", status, f"{fit.verdict}: {fit.text}", f"use {fit.setting}" if fit.setting else "")
+        yield of_fit(fit)
     if patient.plan is not None:
         yield _port(patient, patient.plan)
+
+
+def of_fit(fit: Fit) -> Check:
+    status = {FITS: PASS, UNKNOWN: SKIP}.get(fit.verdict, FAIL if fit.certain else WARN)
+    return Check("memory fit", status, f"{fit.verdict}: {fit.text}", f"use {fit.setting}" if fit.setting else "")
 
 
 def _fit(patient: Patient, recipe: Recipe) -> Fit | None:

@@ -20,6 +20,7 @@ from harness.schema.run import ClientReport
 
 KEY = "HARNESS_API_KEY"
 """The child's alone: what the caller may have in a variable of that name is for another server."""
+PART = 1 << 16
 STOP_LIMIT_S = 60.0  # it still writes the records of what was in flight
 
 
@@ -101,7 +102,7 @@ def drive_from(
                     on_progress(progress)
 
                 report = _follow(child, heard)
-                while part := child.stdout.read1():
+                while part := child.stdout.read(PART):
                     hear()
                     records.write(part)
         except BaseException:

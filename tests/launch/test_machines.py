@@ -96,7 +96,7 @@ def test_four_that_agree(four: Machines) -> None:
     code, checks = doctor(four)
     assert code == 0, checks
     said = {check.name: check.text for check in checks}
-    assert set(said) == {"machine", "engine", "model", "clock", "link", "port", "memory"}
+    assert set(said) == {"machine", "engine", "model", "clock", "link", "port", "memory", "memory fit"}
     assert said["model"].startswith("org/tiny is the same on spark-1, spark-2, spark-3, spark-4")
     assert [check.text for check in checks if check.name == "link"][3] == "spark-4 is tied to the others by fast0 (10 Gb/s)"
     ports = ["8000 is free on spark-1", "8000 is free on this machine", "25000 is free on spark-1"]
