@@ -13,7 +13,7 @@ from harness.measure.power_series import Channel, first_read
 from harness.schema.health import Canary, Health, Reason
 from harness.schema.machine import Machine
 from harness.schema.run import Trial
-from harness.schema.sensors import EDGE_NS, POWER_SCOPES, Absent, Idle, Sample
+from harness.schema.sensors import EDGE_NS, METER, POWER_SCOPES, WALL, Absent, Idle, Sample
 from harness.sense import canary, gpu_load, kernel_log
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
@@ -63,14 +63,15 @@ class Instruments:
         found: dict[str, dict[str, dict[str, float]]] = {scope: {} for scope in POWER_SCOPES}
         hosts = set()
         for sample in self.sampler.latest().values():
-            hosts.add(sample.host)
+            if sample.source != METER:
+                hosts.add(sample.host)
             if sample.scope in POWER_SCOPES and sample.name.endswith(".power") and clock.since(sample.t_ns) < FRESH_S:
                 of_source = found[sample.scope].setdefault(sample.host, {})
                 of_source[sample.source] = of_source.get(sample.source, 0.0) + sample.value
         return {
             scope: sum(next(iter(of_host.values())) for of_host in found[scope].values())
             for scope in POWER_SCOPES
-            if found[scope] and hosts == found[scope].keys()
+            if found[scope] and (scope == WALL or hosts == found[scope].keys())
         }
 
     def look_before(self) -> None:
