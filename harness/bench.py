@@ -106,13 +106,17 @@ def recipe_for_url(url: str) -> Recipe:
 
 
 def with_image(order: Order) -> Order:
-    """The order with what its container image is on this machine, where Docker has it and the server's head runs here."""
-    if order.machine.docker is None:
+    """The order with what its container image is on the machine that the server, or its head, runs on, where Docker has it."""
+    if order.machine.docker is None and not order.nodes:
         return order
     launch = order.plan().launch
-    if launch is None or launch.image is None or launch.host is not None:
+    if launch is None or launch.image is None:
         return order
-    found = container.image(LocalHost(), launch.image)
+    if launch.host is None:
+        found = container.image(LocalHost(), launch.image)
+    else:
+        with open_places([launch.host], order.environment) as (place,):
+            found = container.image(place.host, launch.image)
     terms = msgspec.structs.replace(order.terms, images={launch.image: found} if found else {})
     return msgspec.structs.replace(order, terms=terms)
 

@@ -109,7 +109,7 @@ def _engine(plan: Plan, launches: Sequence[Launch], places: Sequence[Place]) -> 
 
 
 def _image(launch: Launch, place: Place) -> str | None:
-    """Its digest in its registry, else its own number; None: it is not there."""
+    """Its own number where it is run by that, else its digest in its registry, where it has one; None: it is not there."""
     docker = launch.argv[: launch.argv.index("run")]
     words = [*docker, "image", "inspect", "--format", "{{json .RepoDigests}} {{.Id}}", launch.image or ""]
     done = place.host.run(words, timeout_s=RUN_LIMIT_S)
@@ -117,7 +117,7 @@ def _image(launch: Launch, place: Place) -> str | None:
         return None
     digests, _, number = done.out.strip().rpartition(" ")
     known = json.loads(digests or "[]") or []
-    return sorted(digest.rpartition("@")[2] for digest in known)[0] if known else number
+    return sorted(digest.rpartition("@")[2] for digest in known)[0] if known and not launch.image_found else number
 
 
 def _model(plan: Plan, places: Sequence[Place], model_path: str | None, *, offline: bool) -> Check:
