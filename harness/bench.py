@@ -12,6 +12,7 @@ import msgspec
 from harness import offline
 from harness.engines import ENGINES
 from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
+from harness.hosts.base import Host
 from harness.hosts.cluster import open_places
 from harness.hosts.local import LocalHost, is_this_machine
 from harness.instruments import Instruments
@@ -24,6 +25,7 @@ from harness.order import Observer, Order
 from harness.recipe import lint, load
 from harness.recipe.overrides import apply
 from harness.report import text
+from harness.schema.machine import Machine
 from harness.schema.memory import MISFIT
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
@@ -140,7 +142,7 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     if plan.launch.image is not None:
         container.check_server(LocalHost())
         container.check(plan.launch.image_found, plan.launch.image, order.machine.arch)
-    _check_flags(order, plan.engine, plan.launch.image)
+    _check_flags(order, plan, LocalHost(), order.machine)
     if not server.port_free(plan.host, plan.port):
         taken = f"port {plan.port} is taken{server.owner_of(plan.port)}"
         if "port" in order.overrides:
@@ -164,9 +166,10 @@ def _look_at_memory(plan: Plan, observer: Observer) -> None:
     observer.say(f"It may not fit {where}: {fit.text} With {fit.setting} it would.")
 
 
-def _check_flags(order: Order, engine: str, image: str | None) -> None:
+def _check_flags(order: Order, plan: Plan, host: Host, machine: Machine) -> None:
     """Where it is known what the engine takes: asking vLLM or SGLang takes as long as their own refusal. Raises `RecipeError`."""
-    asked = flags.ask(LocalHost(), order.machine, engine, image, kept=order.cache)
+    image = plan.launch.image if plan.launch else None
+    asked = flags.ask(host, machine, plan.engine, image, kept=order.cache)
     if asked.flags and asked.own and (refused := lint.refused(apply(order.recipe, order.overrides).recipe, asked.flags)):
         raise refused
 
@@ -178,8 +181,11 @@ def _ranks(order: Order, plan: Plan, log: Path, observer: Observer) -> Iterator[
     with open_places(hosts, order.environment) as places:
         observer.say(f"Looking at {', '.join(hosts)}")
         floor = order.memory_floor_bytes
-        known = order.machine.models.get(plan.model)
-        machines.require(machines.look(plan, places, known, floor, offline=order.offline))
+        model_path = order.machine.models.get(plan.model)
+        machines.require(machines.look(plan, places, model_path, floor, offline=order.offline))
+        head = places[0]
+        asked = flags.elsewhere(order.machine, plan.engine) if head.far else order.machine
+        _check_flags(order, plan, head.host, asked)
         oom.make_poor_victim()
         for place in places if order.drop_caches else ():
             drop_caches(place.host)
