@@ -1,5 +1,5 @@
-"""Whether a server will fit this machine's memory, before it is started: by the headers of the model's files, else by the recipe's
-metadata."""
+"""Whether a server will fit the memory of its machine, or of its machines, before it is started: by the headers of the model's files, else
+by the recipe's metadata."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from harness.engines import ENGINES, flags
-from harness.launch.watchdog import default_floor
-from harness.schema.machine import Machine
+from harness.launch.watchdog import SHARED_MEMORY_GPUS, default_floor
+from harness.schema.machine import Gpu, Machine
 from harness.schema.memory import UNKNOWN, Claim, Fit
 from harness.schema.plan import Plan
 from harness.schema.recipe import Recipe
@@ -21,13 +21,27 @@ CACHE_FLAGS = ("--kv-cache-dtype", "--cache-type-k", "-ctk")
 
 
 def of_plan(plan: Plan, recipe: Recipe, machine: Machine) -> Fit | None:
-    """None where nothing is started, or what is started has no model. `recipe` is the one that the plan was made of."""
+    """None where nothing is started, or what is started has no model. `recipe` is the one that the plan was made of. Of several machines
+    the one with the least memory is looked at, and weighed is what lies on this one."""
     if plan.launch is None:
         return None
     asked = max((cell.context_tokens * (cell.concurrency or 1) for cell in plan.workload.cells), default=0)
     gpu = "gpu" in plan.requires
+    if plan.nodes:
+        if gpu and (host := next((node.host for node in plan.nodes if set(node.gpus) - SHARED_MEMORY_GPUS), None)):
+            return Fit(verdict=UNKNOWN, text=f"how much memory the GPU of {host} has is not known")
+        least = min(plan.nodes, key=lambda node: node.memory_bytes)
+        gpus = tuple(Gpu(index=index, name=name) for index, name in enumerate(least.gpus))
+        machine = msgspec.structs.replace(machine, memory_bytes=least.memory_bytes, gpus=gpus)
     return of_command(
-        planned(plan, recipe), plan.engine, plan.launch.argv, plan.launch.env, machine, gpu=gpu, asked_tokens=asked
+        planned(plan, recipe),
+        plan.engine,
+        plan.launch.argv,
+        plan.launch.env,
+        machine,
+        gpu=gpu,
+        asked_tokens=asked,
+        machines=len(plan.nodes) or 1,
     )
 
 
@@ -46,8 +60,9 @@ def of_command(
     *,
     gpu: bool,
     asked_tokens: int = 0,
+    machines: int = 1,
 ) -> Fit | None:
-    """The same, of a command line."""
+    """The same, of a command line; on each of so many machines like this one."""
     claim = ENGINES[engine].memory(argv, env)
     if claim is None:
         return None
@@ -62,6 +77,7 @@ def of_command(
         claim,
         context=number(recipe.metadata, "model_max_len"),
         asked_tokens=asked_tokens,
+        machines=machines,
     )
     basis = "By the recipe's metadata" if weights.source == METADATA else "By the headers of its files"
     return msgspec.structs.replace(found, text=f"{found.text}. {basis}{unweighed}.")

@@ -367,6 +367,10 @@ class Run:
         text = (
             f"the server ran on {', '.join(hosts)}: plan.json tells of these; the machine named here is where the harness ran"
         )
+        if meters := len(self.order.named.plugs):
+            text += (
+                f"; the watts of the wall are those of {meters} meter{'' if meters == 1 else 's'} (--plug), whatever is behind"
+            )
         return [Finding(code="machines", severity="note", text=text)]
 
 

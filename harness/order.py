@@ -61,7 +61,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Of the caller: what engines inherit is chosen from it."""
 
     def plan(self, **more: str) -> Plan:
-        """Reads the headers of the model's files, where it lies on this machine. Whether it fits other machines is not looked at."""
+        """Reads the headers of the model's files, where it lies on this machine."""
         plan = resolve(
             self.recipe,
             self.machine,
@@ -79,7 +79,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         if self.url and self.served_model:
             known = self.served_model if plan.model == UNKNOWN_MODEL else plan.model
             plan = msgspec.structs.replace(plan, served_model=self.served_model, model=known)
-        return plan if plan.nodes else msgspec.structs.replace(plan, fit=fits.of_plan(plan, self.recipe, self.machine))
+        return msgspec.structs.replace(plan, fit=fits.of_plan(plan, self.recipe, self.machine))
 
 
 class Now(msgspec.Struct, frozen=True, kw_only=True):

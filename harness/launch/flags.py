@@ -63,6 +63,11 @@ def ask(host: Host, machine: Machine, engine: str, image: str | None, *, kept: P
     return Asked(None, reason=reason)
 
 
+def elsewhere(machine: Machine, engine: str) -> Machine:
+    """For another machine to be asked as this one is: its own Docker, and the engine where it lies here, else on its PATH."""
+    return msgspec.structs.replace(machine, docker=machine.docker or "", engines={engine: "", **machine.engines})
+
+
 def _sources(host: Host, machine: Machine, engine: str, image: str | None) -> list[tuple[_Source, bool]]:
     found = []
     if image is not None and machine.docker is not None and (source := _image(host, engine, image)):

@@ -140,6 +140,15 @@ def test_it_all_ends_when_we_are_killed(two: Machines, tmp_path: Path) -> None:
     assert Path(f"{log}.undone").exists()
 
 
+def test_what_it_leaves_is_undone_though_it_has_ended(two: Machines, tmp_path: Path) -> None:
+    """As Docker's client does of a closed pipe, when its container goes on."""
+    with SshHost("spark-1", two.environment) as host:
+        process = host.spawn(["true"], env=ENV, cwd=None, log=str(tmp_path / "log"), undo=["touch", str(tmp_path / "undone")])
+        ended(host, process)
+    assert two.empty(10)
+    assert (tmp_path / "undone").exists()
+
+
 def test_below_its_floor_it_is_ended(host: SshHost, tmp_path: Path) -> None:
     process = host.spawn(["sleep", "600"], env=ENV, cwd=None, log=str(tmp_path / "log"), floor=1 << 60)
     began = clock.now()
