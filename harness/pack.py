@@ -10,6 +10,7 @@ image.tar            `docker save`, where the recipe runs in a container
 
 from __future__ import annotations
 
+import errno
 import platform
 import shlex
 import shutil
@@ -51,6 +52,8 @@ class HubModel(msgspec.Struct, frozen=True):
 class PackedImage(msgspec.Struct, frozen=True):
     name: str
     id: str
+    layers: tuple[str, ...]
+    """By the hashes of what is in them, which are the same in every Docker; the id is not."""
     file: str
 
 
@@ -96,9 +99,10 @@ def pack(order: Order, to: Path, say: Say) -> str:
         )
         (to / unpack.MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     except OSError as error:
-        raise MachineError(
-            f"{error.filename or to}: {error.strerror}", "make room, or pack into another folder: --to DIR"
-        ) from None
+        hint = "make room, or pack into another folder: --to DIR"
+        if error.errno == errno.EFBIG:
+            hint = "FAT32 holds no file of 4 GiB or more: pack onto another file system, as exFAT: --to DIR"
+        raise MachineError(f"{error.filename2 or error.filename or to}: {error.strerror}", hint) from None
     return unpack.sha256(to / unpack.MANIFEST)
 
 
@@ -168,7 +172,8 @@ def _image(found: Image, to: Path, say: Say) -> PackedImage:
     if "@" in found.name:
         _run(["docker", "tag", found.id, name])
     _run(["docker", "save", "--output", str(to / "image.tar"), name])
-    return PackedImage(name, found.id, "image.tar")
+    layers = _run(["docker", "image", "inspect", "--format", "{{json .RootFS.Layers}}", name])
+    return PackedImage(name, found.id, msgspec.json.decode(layers, type=tuple[str, ...]), "image.tar")
 
 
 def kept_name(name: str) -> str:
@@ -227,8 +232,9 @@ def _entry(path: Path) -> Entry:
     return Entry(path.stat().st_size, unpack.sha256(path))
 
 
-def _run(argv: Sequence[str]) -> None:
+def _run(argv: Sequence[str]) -> str:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         said = " ".join(f"{done.stdout} {done.stderr}".split())[-500:]
         raise MachineError(f"{' '.join(argv[:4])} failed: {said}", "mend what it names, and pack again into an empty folder")
+    return done.stdout
