@@ -100,15 +100,55 @@ def test_a_file_that_is_not_what_its_revision_has_is_not_packed(tmp_path: Path) 
     ("more", "others"),
     [
         ("", ()),
-        ("--speculative-draft-model-path org/draft --tokenizer org/m", ("org/draft",)),
         ("""--speculative-config '{"method": "eagle3", "model": "org/head"}'""", ("org/head",)),
         ("""--speculative-config '{"method": "ngram"}'""", ()),
         ("--speculative-config not-json", ()),
+        ("""-sc '{"method": "eagle3", "model": "org/head"}' --tokenizer-path=org/words""", ("org/head", "org/words")),
     ],
 )
 def test_drafts_and_tokenizers_are_models_too(more: str, others: tuple[str, ...]) -> None:
     made = plan(f"{VLLM.rstrip()} {more}\n")
     assert offline.models(made) == (("org/m", None), *((name, None) for name in others))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "command"),
+    [
+        (
+            "sglang",
+            "python3 -m sglang.launch_server --model-path {model} --speculative-draft-model-path org/draft --tokenizer org/m",
+        ),
+        ("llama-cpp", "llama-server -m {model} -md org/draft"),
+    ],
+)
+def test_each_engine_has_its_own_word_for_a_draft(runtime: str, command: str) -> None:
+    made = plan(f"model: org/m\nruntime: {runtime}\ncommand: {command} --port 8000\n")
+    assert offline.models(made) == (("org/m", None), ("org/draft", None))
+
+
+@pytest.mark.parametrize(
+    ("there", "more", "lacks"),
+    [
+        (("config.json", "tokenizer.json"), "", "any weights"),
+        (("model.safetensors",), "", None),
+        (("pytorch_model.bin",), "", None),
+        (("Q4/x-00001-of-00003.gguf", "Q4/x-00003-of-00003.gguf"), "", "Q4/x-00002-of-00003.gguf"),
+        (("model-00001-of-00002.safetensors",), "", "model-00002-of-00002.safetensors"),
+        (("model.safetensors",), " --tokenizer org/words", None),
+    ],
+)
+def test_a_model_that_is_not_whole(tmp_path: Path, there: tuple[str, ...], more: str, lacks: str | None) -> None:
+    """A download that was cut off, or a configuration that some program fetched alone; a tokenizer needs no weights."""
+    for name, files in (("m", there), ("words", ("tokenizer.json",))):
+        folder = tmp_path / f"hub/models--org--{name}"
+        for file in files:
+            (folder / "snapshots" / REVISION / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "snapshots" / REVISION / file).write_text("")
+        (folder / "refs").mkdir()
+        (folder / "refs/main").write_text(REVISION)
+    found = offline.missing(plan(f"{VLLM.rstrip()}{more}\n"), msgspec.structs.replace(MACHINE, hf_home=str(tmp_path)))
+    said = f"org/m: {tmp_path}/hub/models--org--m/snapshots/{REVISION} lacks {lacks}"
+    assert found == (None if lacks is None else (said, "hf download org/m"))
 
 
 def test_the_revision_counts_where_the_command_names_it() -> None:

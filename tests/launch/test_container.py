@@ -45,7 +45,7 @@ def test_what_docker_does_not_say_is_no_missing_image() -> None:
         return container.image(Elsewhere(commands={"docker image inspect": Ran(1, "[]\n", said)}), "a/b:1")
 
     assert asked("Error response from daemon: No such image: a/b:1\n") is None
-    with pytest.raises(MachineError, match="a/b:1: dial unix /var/run/docker.sock: connection refused"):
+    with pytest.raises(MachineError, match=r"a/b:1: dial unix /var/run/docker.sock: connection refused"):
         asked("Error response from daemon: dial unix /var/run/docker.sock: connection refused\n")
 
 
