@@ -119,7 +119,10 @@ def _is_network_card(device: str) -> bool:
 def mounts(machine: Machine, recipe: Recipe, settings: Settings) -> tuple[Mount, ...]:
     """Model cache, compile caches, the model's own folder when it is a path, and the recipe's volumes. Raises `RecipeError`."""
     home = machine.home.rstrip("/")
-    found = [Mount(machine.hf_home or f"{home}/.cache/huggingface", f"{HOME_IN_CONTAINER}/.cache/huggingface")]
+    hugging_face = machine.hf_home or f"{home}/.cache/huggingface"
+    found = [Mount(hugging_face, f"{HOME_IN_CONTAINER}/.cache/huggingface")]
+    if machine.hf_hub not in ("", f"{hugging_face}/hub"):
+        found.append(Mount(machine.hf_hub, f"{HOME_IN_CONTAINER}/.cache/huggingface/hub"))
     found += [Mount(f"{home}/{cache}", f"{HOME_IN_CONTAINER}/{cache}") for cache in CACHES]
     where = Document(recipe.text, recipe.path)
     if recipe.model.startswith(("./", "../", "~")):

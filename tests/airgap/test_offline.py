@@ -77,6 +77,17 @@ def test_a_missing_model_is_named_before_the_start(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+def test_a_model_is_found_where_hf_hub_cache_says(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(RECIPE)
+    folder = tmp_path / "models/models--example-org--smol"
+    (folder / "snapshots" / REVISION).mkdir(parents=True)
+    (folder / "snapshots" / REVISION / "config.json").write_text("{}")
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text(REVISION)
+    done = harness("bench", "x.yaml", "--offline", cwd=tmp_path, HF_HUB_CACHE=str(tmp_path / "models"))
+    assert f"{folder}/snapshots/{REVISION} lacks any weights, and nothing may be fetched" in done.stderr
+
+
 def test_a_file_that_is_not_what_its_revision_has_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(RECIPE)
     folder = tmp_path / "hf/hub/models--example-org--smol"

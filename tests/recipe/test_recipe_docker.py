@@ -65,6 +65,15 @@ def test_docker() -> None:
     assert "--privileged" not in made.launch.argv
 
 
+def test_models_that_lie_elsewhere_are_where_the_container_looks() -> None:
+    elsewhere = msgspec.structs.replace(MACHINE, hf_hub="/data/models")
+    line = argv(plan(VLLM + "container: a/b:1\n", machine=elsewhere))
+    cache = "-v /home/me/.cache/huggingface:/root/.cache/huggingface"
+    assert f"{cache} -v /data/models:/root/.cache/huggingface/hub -v" in line
+    usual = msgspec.structs.replace(MACHINE, hf_hub="/home/me/.cache/huggingface/hub")
+    assert argv(plan(VLLM + "container: a/b:1\n", machine=usual)) == argv(plan(VLLM + "container: a/b:1\n"))
+
+
 def test_docker_without_a_gpu_and_with_a_model_folder() -> None:
     made = plan("model: /models/x\nruntime: llama-cpp\ncontainer: ghcr.io/a/b:1\ncommand: llama-server -m {model}\n")
     assert "--gpus" not in argv(made)
