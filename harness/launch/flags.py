@@ -88,21 +88,8 @@ def _image(host: Host, engine: str, image: str) -> _Source | None:
     name = f"spark-harness-flags-{hashlib.sha256(digest.encode()).hexdigest()[:12]}"
     words = ["-c", FIND_LLAMA] if engine == "llamacpp" else ["-c", SOURCE, engine]
     program = "sh" if engine == "llamacpp" else "python3"
-    argv = [
-        "docker",
-        "run",
-        "--pull",
-        "never",
-        "--rm",
-        "--name",
-        name,
-        "--network",
-        "none",
-        "--entrypoint",
-        program,
-        image,
-        *words,
-    ]
+    apart = ("--pull", "never", "--name", name, "--network", "none")
+    argv = ["docker", "run", "--rm", *apart, "--entrypoint", program, image, *words]
     return _Source(argv, digest, image, ("docker", "rm", "-f", name))
 
 

@@ -142,12 +142,12 @@ def test_the_recipes_own_image_comes_first(tmp_path: Path, monkeypatch: pytest.M
     assert (found.own, found.flags is not None, engine.asked()) == (True, True, 0)
     asked, ran = calls.read_text().split("\n", 1)
     assert asked == "image inspect --format {{.Id}} here/vllm:1"
-    assert ran.startswith("run --pull never --rm --name spark-harness-flags-")
+    assert ran.startswith("run --rm --pull never --name spark-harness-flags-")
     assert " --network none --entrypoint python3 here/vllm:1 -c " in ran
     assert ask(LocalHost(), both, "vllm", "here/vllm:1", kept=tmp_path / "kept").own  # by its digest
     elsewhere = ask(LocalHost(), both, "vllm", "not/here:1", kept=tmp_path / "kept", say=print)
     assert (elsewhere.own, elsewhere.flags is not None, engine.asked()) == (False, True, 1)
-    assert calls.read_text().count("run --pull never") == 1
+    assert calls.read_text().count("run --rm") == 1
 
 
 def test_llama_cpps_image_prints_its_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
