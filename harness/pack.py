@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import errno
 import platform
+import posixpath
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -120,6 +121,13 @@ def _check(plan: Plan, machine: Machine) -> None:
         )
     if missing := offline.missing(plan, machine):
         raise MachineError(f"{missing[0]}, so it cannot be packed", missing[1])
+    for name, revision in offline.models(plan):
+        found = model.place(name, revision, machine)
+        assert isinstance(found, Path)  # as checked
+        if PurePosixPath(goes_to(name, found)).parts[0] in ("..", "~"):
+            raise MachineError(
+                f"{name} has another place on each machine", "write its whole path, or one below the working folder"
+            )
     if not RUN_LOCK.exists():
         raise MachineError(
             "packing needs the harness's checkout, with its requirements/", "clone the project, and pack from there"
@@ -139,13 +147,20 @@ def _models(plan: Plan, machine: Machine, to: Path, say: Say) -> tuple[dict[str,
         if found.parent.name == "snapshots":
             hubs.append(_snapshot(name, found, to / "models"))
             continue
-        there = str(found) if name.startswith("/") else f".engines/models/{found.name}"
+        there = goes_to(name, found)
         files = hub.files(found) if found.is_dir() else {"": found}
         for inside, file in files.items():
             packed = Path("models", str(number), inside or found.name)
             _copy(file, to / packed)
             place[f"{there}/{inside}".rstrip("/")] = packed.as_posix()
     return place, tuple(hubs)
+
+
+def goes_to(name: str, found: Path) -> str:
+    """Where its recipe looks for a model that is no hub's: in the folder that is unpacked into, unless its path is whole."""
+    if name.startswith((".", "~", "/")):
+        return posixpath.normpath(name)
+    return f".engines/models/{found.name}"
 
 
 def _snapshot(repo: str, snapshot: Path, to: Path) -> HubModel:

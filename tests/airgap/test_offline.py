@@ -13,7 +13,7 @@ import pytest
 
 from harness import offline
 from harness.errors import MachineError, UsageError
-from harness.pack import kept_name
+from harness.pack import goes_to, kept_name
 from tests.recipe.plans import MACHINE, VLLM, plan
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -86,6 +86,26 @@ def test_a_model_is_found_where_hf_hub_cache_says(tmp_path: Path) -> None:
     (folder / "refs/main").write_text(REVISION)
     done = harness("bench", "x.yaml", "--offline", cwd=tmp_path, HF_HUB_CACHE=str(tmp_path / "models"))
     assert f"{folder}/snapshots/{REVISION} lacks any weights, and nothing may be fetched" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "there"), [("/m/x.gguf", "/m/x.gguf"), ("./a/../x.gguf", "x.gguf"), ("x", ".engines/models/y.gguf")]
+)
+def test_a_models_file_is_unpacked_to_where_its_recipe_looks(name: str, there: str) -> None:
+    assert goes_to(name, Path("/somewhere/y.gguf")) == there
+
+
+@pytest.mark.parametrize("model", ["~/x.gguf", "../x.gguf", "./../x.gguf"])
+def test_a_model_whose_place_is_another_there_is_not_packed(tmp_path: Path, model: str) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "x.gguf").write_text("")
+    (tmp_path / "w/x.yaml").write_text(
+        f"model: {model}\nruntime: llama-cpp\nharness: {{engine: embedded}}\ncommand: llama-server -m {{model}}\n"
+    )
+    done = harness("pack", "x.yaml", "--to", "pack", cwd=tmp_path / "w", HOME=str(tmp_path))
+    assert done.returncode == MachineError.exit_code, done.stderr
+    assert f"{model} has another place on each machine\nHint: write its whole path" in done.stderr
+    assert not (tmp_path / "w/pack").exists()
 
 
 def test_a_file_that_is_not_what_its_revision_has_is_not_packed(tmp_path: Path) -> None:
