@@ -14,6 +14,7 @@ import pytest
 from harness import offline
 from harness.errors import MachineError, UsageError
 from harness.pack import goes_to, kept_name
+from harness.weights import hub
 from tests.recipe.plans import MACHINE, VLLM, plan
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -127,6 +128,18 @@ def test_a_file_that_is_not_what_its_revision_has_is_not_packed(tmp_path: Path) 
     assert not (tmp_path / "pack/pack.json").exists()
 
 
+def test_a_file_that_no_blob_vouches_for_is_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(RECIPE)
+    folder = tmp_path / "hf/hub/models--example-org--smol"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs/main").write_text(REVISION)
+    (folder / "snapshots" / REVISION).mkdir(parents=True)
+    (folder / "snapshots" / REVISION / "x.gguf").write_bytes(b"weights")
+    done = harness("pack", "x.yaml", "--to", "pack", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+    assert done.returncode == MachineError.exit_code
+    assert "x.gguf is no link to a blob: what its revision has is not known" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("more", "others"),
     [
@@ -157,6 +170,24 @@ def test_each_engine_has_its_own_word_for_a_draft(runtime: str, command: str) ->
     assert offline.models(made) == (("org/m", None), ("org/draft", None))
 
 
+def test_a_blob_is_known_by_its_name_large_or_small(tmp_path: Path) -> None:
+    """`printf '{}\\n' | git hash-object --stdin`, and `sha256sum`."""
+    for name in (
+        "0967ef424bce6791893e9a57bb952f80fd536e93",
+        "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356",
+    ):
+        (tmp_path / name).write_text("{}\n")
+        assert hub.changed(tmp_path / name) is None
+        (tmp_path / name).write_text("[]\n")
+        assert hub.changed(tmp_path / name) not in (None, name)
+
+
+def test_a_file_whose_blob_is_gone_is_absent(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/tokenizer.json").symlink_to(tmp_path / "blobs/0967ef42")
+    assert hub.absent(tmp_path) == ["sub/tokenizer.json"]
+
+
 @pytest.mark.parametrize(
     ("there", "more", "lacks"),
     [
@@ -166,6 +197,7 @@ def test_each_engine_has_its_own_word_for_a_draft(runtime: str, command: str) ->
         (("Q4/x-00001-of-00003.gguf", "Q4/x-00003-of-00003.gguf"), "", "Q4/x-00002-of-00003.gguf"),
         (("model-00001-of-00002.safetensors",), "", "model-00002-of-00002.safetensors"),
         (("model.safetensors",), " --tokenizer org/words", None),
+        (("tokenizer.json",), " --tokenizer org/m", "any weights"),
     ],
 )
 def test_a_model_that_is_not_whole(tmp_path: Path, there: tuple[str, ...], more: str, lacks: str | None) -> None:
