@@ -134,14 +134,14 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
         return plan
     if plan.nodes:  # they are looked at when we are connected to them
         _look_at_memory(plan, observer)
+        if any(node.here for node in plan.nodes):
+            _reap(order, observer)
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
     _look_at_memory(plan, observer)
     if order.offline:
         offline.check(plan, order.machine)
-    if order.machine.docker is not None:  # a container that was left behind may have the port
-        for left in container.reap(LocalHost()):
-            observer.say(f"Removed the container {left.name} of {left.created}: the run that started it was killed")
+    _reap(order, observer)
     if plan.launch.image is not None:
         container.check_server(LocalHost())
         container.check(plan.launch.image_found, plan.launch.image, order.machine.arch)
@@ -156,6 +156,12 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
             raise MachineError(taken, f"end that program; another port cannot be taken: {error.message}") from None
         observer.say(f"{taken[0].upper()}{taken[1:]}, so the server gets {plan.port}")
     return plan
+
+
+def _reap(order: Order, observer: Observer) -> None:
+    """A container that was left behind may have the port, and the memory."""
+    for left in container.reap(LocalHost()) if order.machine.docker is not None else ():
+        observer.say(f"Removed the container {left.name} of {left.created}: the run that started it was killed")
 
 
 def _look_at_memory(plan: Plan, observer: Observer) -> None:

@@ -48,8 +48,9 @@ def cache_folder() -> Path:
 
 
 def offline() -> bool:
-    """As huggingface_hub reads that variable."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    from harness.offline import asked
+
+    return asked(os.environ)
 
 
 def user_recipes() -> Path:

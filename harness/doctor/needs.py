@@ -52,7 +52,7 @@ def look(patient: Patient) -> Iterator[Check]:
         yield _model(recipe, place, reason if isinstance(place, Path) else "")
     yield _disk(patient, "disk", patient.results, RESULTS_BYTES, RESULTS_LEAST_BYTES, "for results")
     if loads and not isinstance(place, Path) and _of_the_hub(recipe.model) and (size := _download_bytes(recipe, weights)):
-        cache = Path(machine.hf_home)
+        cache = Path(machine.hf_hub or machine.hf_home)
         yield _disk(patient, "disk for the model", cache, size, size, f"for the {size / GIB:.0f} GiB of {recipe.model}")
     fit = _fit(patient, recipe)
     yield _memory(patient, fit)

@@ -93,7 +93,8 @@ def _image(host: Host, engine: str, image: str) -> _Source | None:
     name = f"spark-harness-flags-{hashlib.sha256(digest.encode()).hexdigest()[:12]}"
     words = ["-c", FIND_LLAMA] if engine == "llamacpp" else ["-c", SOURCE, engine]
     program = "sh" if engine == "llamacpp" else "python3"
-    argv = ["docker", "run", "--rm", "--name", name, "--network", "none", "--entrypoint", program, image, *words]
+    apart = ("--pull", "never", "--name", name, "--network", "none")
+    argv = ["docker", "run", "--rm", *apart, "--entrypoint", program, image, *words]
     return _Source(argv, digest, image, ("docker", "rm", "-f", name))
 
 
@@ -157,7 +158,8 @@ def _understood(engine: str, source: _Source, ran: Ran) -> Flags | str:
             return found if found.options else f"{source.what} --help names no flags"
         if ran.code == 0:
             return msgspec.json.decode(ran.out, type=Flags)
-        why = (ran.err.strip().splitlines() or ["it said nothing"])[-1]
+        said = [line for line in ran.err.splitlines() if line.strip() and "'docker run --help'" not in line]
+        why = (said or ["it said nothing"])[-1]
     except msgspec.MsgspecError as error:
         why = str(error)
     return f"{source.what} does not tell its flags: {why[:200]}"

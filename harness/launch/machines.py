@@ -148,7 +148,7 @@ def _model(plan: Plan, places: Sequence[Place], model_path: str | None, *, offli
 
 def _snapshot(plan: Plan, node: Node, place: Place) -> str | None:
     """The folder of the wanted revision in Hugging Face's cache there."""
-    folder = f"{node.hf_home}/hub/models--{plan.model.replace('/', '--')}"
+    folder = f"{node.hf_hub or f'{node.hf_home}/hub'}/models--{plan.model.replace('/', '--')}"
     wanted = plan.model_revision or "main"
     named = (place.host.read(f"{folder}/refs/{wanted}") or b"").decode("utf-8", "replace").strip()
     return next((found for each in (named, wanted) if each for found in place.host.glob(f"{folder}/snapshots/{each}")), None)
