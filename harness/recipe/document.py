@@ -123,7 +123,8 @@ class Document:
     def _text_only(self, node: yaml.ScalarNode) -> None:
         if found := _CONTROL.search(node.value):
             raise RecipeError(
-                f"{self.path}:{node.start_mark.line + 1}: a control character, {ascii(found[0])}", "take it out: no setting needs it"
+                f"{self.path}:{node.start_mark.line + 1}: a control character, {ascii(found[0])}",
+                "take it out: no setting needs it",
             )
 
     def _scalar(self, loader: _Loader, node: yaml.ScalarNode, line: int) -> Any:

@@ -85,12 +85,8 @@ def _command(recipe: Recipe, document: Document) -> Iterator[Remark]:
     values = render.namespace(recipe)
     text, missing = render.filled(recipe, values)
     for name in dict.fromkeys(missing):
-        near = did_you_mean(name, list(values))
-        yield (
-            document.find("command", f"{{{name}}}"),
-            ERROR,
-            f"{{{name}}} has no value" + (f"; did you mean '{near}'?" if near else ""),
-        )
+        where, said, hint = render.unfilled(document, recipe, name, values)
+        yield where, ERROR, f"{said}; {hint}"
     used = render.used(recipe)
     for key in recipe.defaults:
         if key not in used and key not in ALWAYS:
