@@ -123,7 +123,7 @@ class Document:
     def _text_only(self, node: yaml.ScalarNode) -> None:
         if found := _CONTROL.search(node.value):
             raise RecipeError(
-                f"{self.path}:{node.start_mark.line + 1}: a control character, {ascii(found[0])}",
+                f"{self.path}:{node.start_mark.line + 1}: a control character, {found[0]!a}",
                 "take it out: no setting needs it",
             )
 

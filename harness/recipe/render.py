@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from harness.errors import RecipeError, did_you_mean
+from harness.errors import did_you_mean
 from harness.recipe.document import Document, Where
 from harness.schema.recipe import Recipe
 
