@@ -88,7 +88,7 @@ def _image(host: Host, engine: str, image: str) -> _Source | None:
     name = f"spark-harness-flags-{hashlib.sha256(digest.encode()).hexdigest()[:12]}"
     words = ["-c", FIND_LLAMA] if engine == "llamacpp" else ["-c", SOURCE, engine]
     program = "sh" if engine == "llamacpp" else "python3"
-    argv = ["docker", "run", "--rm", "--name", name, "--network", "none", "--entrypoint", program, image, *words]
+    argv = ["docker", "run", "--rm", "--name", name, "--network", "none", "--entrypoint", program, digest, *words]
     return _Source(argv, digest, image, ("docker", "rm", "-f", name))
 
 

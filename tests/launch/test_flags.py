@@ -143,7 +143,7 @@ def test_the_recipes_own_image_comes_first(tmp_path: Path, monkeypatch: pytest.M
     asked, ran = calls.read_text().split("\n", 1)
     assert asked == "image inspect --format {{.Id}} here/vllm:1"
     assert ran.startswith("run --rm --name spark-harness-flags-")
-    assert " --network none --entrypoint python3 here/vllm:1 -c " in ran
+    assert " --network none --entrypoint python3 sha256:0123 -c " in ran
     assert ask(LocalHost(), both, "vllm", "here/vllm:1", kept=tmp_path / "kept").own  # by its digest
     elsewhere = ask(LocalHost(), both, "vllm", "not/here:1", kept=tmp_path / "kept", say=print)
     assert (elsewhere.own, elsewhere.flags is not None, engine.asked()) == (False, True, 1)
@@ -154,7 +154,7 @@ def test_llama_cpps_image_prints_its_help(tmp_path: Path, monkeypatch: pytest.Mo
     calls = docker(tmp_path, monkeypatch, "echo '-c,    --ctx-size N          size'")
     found = ask(LocalHost(), machine({}, docker="28"), "llamacpp", "here/vllm:1", kept=tmp_path / "kept", say=print)
     assert (found.own, found.flags is not None) == (True, True)
-    assert "--entrypoint sh here/vllm:1 -c exec" in calls.read_text()
+    assert "--entrypoint sh sha256:0123 -c exec" in calls.read_text()
     assert ask(LocalHost(), machine({}, docker="28"), "llamacpp", "here/vllm:1", kept=None).flags is None, (
         "a container is not started unasked"
     )
