@@ -90,7 +90,8 @@ def list_() -> None:
 
     for found in registries.known(settings.registries_folder()):
         hidden = "" if found.visible else ", not listed unless asked for"
-        print(f"@{found.name}  {found.source} {(found.commit or '')[:12]} of {found.date}{hidden}")
+        commit = f" {found.commit[:12]}" if found.commit else ""
+        print(f"@{found.name}  {found.source}{commit} of {found.date}{hidden}")
         if found.description:
             print(f"    {found.description}")
 
