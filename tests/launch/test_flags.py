@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from harness.hosts.local import LocalHost
+from harness.launch import flags
 from harness.launch.flags import Asked, ask
 from harness.schema.flags import Flags, Option
 from harness.schema.machine import Machine
@@ -167,6 +168,15 @@ def test_an_image_that_does_not_answer_leaves_the_installed_engine(tmp_path: Pat
     assert (found.own, found.flags is not None) == (False, True)
     alone = ask(LocalHost(), machine({}, docker="28"), "vllm", "here/vllm:1", kept=None, say=print)
     assert alone.reason == "here/vllm:1 does not tell its flags: exec: python3: not found"
+
+
+def test_a_container_that_does_not_answer_in_time_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = docker(tmp_path, monkeypatch, "exec sleep 60")
+    monkeypatch.setattr(flags, "LIMIT_S", 0.5)
+    found = ask(LocalHost(), machine({}, docker="28"), "vllm", "here/vllm:1", kept=None, say=print)
+    assert found.reason == "here/vllm:1 does not tell its flags: docker did not end within 0.5 s"
+    last, name = calls.read_text().splitlines()[-1], calls.read_text().partition("--name ")[2].split()[0]
+    assert last == f"rm -f {name}"
 
 
 RECIPE = """\

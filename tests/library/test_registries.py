@@ -128,7 +128,10 @@ def test_a_folder_is_a_registry_too(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a.yaml").write_text(recipe("a"))
     data = tmp_path / "data"
+    (data / ".new-ours/recipes").mkdir(parents=True)
+    (data / ".new-ours/recipes/left-by-one-that-was-killed.yaml").write_text(recipe("b"))
     assert add(data, str(folder), name="ours") == {"ours": 1}
+    assert [path.name for path in (data / "ours/recipes").iterdir()] == ["a.yaml"]
     (folder / "b.yaml").write_text(recipe("b"))
     assert [f.recipes for f in registries.update(LocalHost(), data, [], offline=True)] == [2]
     registries.remove(data, "ours")
