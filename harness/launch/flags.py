@@ -94,7 +94,7 @@ def _image(host: Host, engine: str, image: str) -> _Source | None:
     words = ["-c", FIND_LLAMA] if engine == "llamacpp" else ["-c", SOURCE, engine]
     program = "sh" if engine == "llamacpp" else "python3"
     apart = ("--pull", "never", "--name", name, "--network", "none")
-    argv = ["docker", "run", "--rm", *apart, "--entrypoint", program, image, *words]
+    argv = ["docker", "run", "--rm", *apart, "--entrypoint", program, digest, *words]
     return _Source(argv, digest, image, ("docker", "rm", "-f", name))
 
 
