@@ -79,6 +79,14 @@ def weigh(recipe: Recipe, claim: Claim | None, argv: Sequence[str], machine: Mac
     return model.weigh(recipe.model, recipe.model_revision, machine, said=recipe.metadata or None, kv_dtype=kv_dtype)
 
 
+def estimated(plan: Plan, recipe: Recipe) -> Weights | None:
+    """The model's weights by the metadata alone, whatever lies here."""
+    argv = plan.launch.argv if plan.launch else ()
+    if plan.launch is not None:
+        recipe = planned(plan, recipe)
+    return metadata.from_metadata(recipe.metadata, model=recipe.model, kv_dtype=cache_type(argv))[0]
+
+
 def cache_type(argv: Sequence[str]) -> str | None:
     """What the command line asks for; `q8_0/f16` where it is one type for keys and another for values (llama.cpp)."""
     keys, values = flags.value(argv, "--cache-type-k", "-ctk"), flags.value(argv, "--cache-type-v", "-ctv")
