@@ -90,7 +90,7 @@ def repeated_order(order: Order, earlier: Measured) -> Order:
 def of_recipe(recipe: Recipe, now: Measured) -> Reproduction:
     """The recipe's published figures beside a result."""
     profile = now.plan.workload.profile
-    reason = _spoilt(now.result)
+    reason = spoilt(now.result)
     comparisons = []
     for figure in recipe.harness.published:
         untestable = _untestable(figure)
@@ -107,24 +107,24 @@ def of_recipe(recipe: Recipe, now: Measured) -> Reproduction:
             conditions=figure.conditions,
         )
         comparisons.append(_compared(claim, untestable or reason, now.result))
-    notes = (*_state(now.result), *_environment(now))
+    notes = (*state(now.result), *_environment(now))
     return Reproduction(of=recipe.name, result=now.result.id, comparisons=tuple(comparisons), differences=(), notes=notes)
 
 
 def of_result(earlier: Measured, now: Measured) -> Reproduction:
     """Every main figure of an earlier result beside a later one's."""
-    reason = _spoilt(earlier.result) or _spoilt(now.result)
+    reason = spoilt(earlier.result) or spoilt(now.result)
     comparisons = [
         _compared(claim, reason or _unsound(cell) or _unlike(cell, earlier, now), now.result)
         for cell in earlier.result.cells
-        for claim in _claims(earlier.result, cell)
+        for claim in claims(earlier.result, cell)
     ]
     return Reproduction(
         of=earlier.result.id,
         result=now.result.id,
         comparisons=tuple(comparisons),
         differences=differences((earlier.result, earlier.plan), (now.result, now.plan)),
-        notes=tuple(_state(now.result)),
+        notes=tuple(state(now.result)),
     )
 
 
@@ -161,7 +161,7 @@ def _find(result: Result, point: tuple[int, int, int, int]) -> str | None:
     return next((cell.id for cell in plain if (cell.depth, cell.pp, cell.tg, cell.concurrency) == point), None)
 
 
-def _claims(result: Result, cell: CellResult) -> Iterator[Claim]:
+def claims(result: Result, cell: CellResult) -> Iterator[Claim]:
     for name in MAIN:
         figure = cell.figures.get(name)
         if figure is not None and figure.value is not None:
@@ -188,7 +188,7 @@ def _compared(claim: Claim, reason: str | None, now: Result) -> Comparison:
     return equivalence.compare(claim, cell, skipped or "no cell has its conditions")
 
 
-def _spoilt(result: Result) -> str | None:
+def spoilt(result: Result) -> str | None:
     """Why no figure of a result counts."""
     return next((f"result {result.id}: {finding.text}" for finding in result.findings if finding.severity == "invalid"), None)
 
@@ -206,7 +206,7 @@ def _unlike(cell: CellResult, earlier: Measured, now: Measured) -> str | None:
     return said and f"the conditions are not the same: {said}"
 
 
-def _state(now: Result) -> Iterator[str]:
+def state(now: Result) -> Iterator[str]:
     if now.state != "complete":
         yield f"the run ended early ({now.state}): figures are of the trials that were finished"
     if now.health and now.health.verdict == DEGRADED:

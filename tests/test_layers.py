@@ -13,6 +13,7 @@ STAGES = {"recipe", "library", "launch", "hosts", "engines", "load", "sense", "p
 CONDUCTOR = {
     "bench",
     "calibrate",
+    "compare",
     "doctor",
     "fits",
     "instruments",
