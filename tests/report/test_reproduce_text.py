@@ -15,7 +15,7 @@ from harness.reproduce import Measured
 from harness.schema.plan import Image, Plan
 from harness.schema.reproduction import INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Reproduction
 from harness.schema.result import Figure, Result
-from harness.schema.workload import Sampling
+from harness.schema.workload import Sampling, Shape, TraceRow
 from tests.report.test_report import matches
 from tests.store import sample_run
 
@@ -123,3 +123,19 @@ def test_other_conditions_are_another_thing() -> None:
     }
     seeded = replace(now.plan.workload, sampling=Sampling(seed=3))
     assert against(replace(now.plan, workload=seeded)) == alike
+    traced = replace(now.plan.workload, trace=(TraceRow(offset_s=0.0, prompt_tokens=1, output_tokens=1),))
+    assert against(replace(now.plan, workload=traced)) == {(NOT_TESTED, "the conditions are not the same: another trace")}
+
+
+def test_a_published_figure_is_not_of_a_conversation_or_a_mixture() -> None:
+    """Such a cell may have the same lengths and load, and stand before the plain one."""
+    replace = msgspec.structs.replace
+    now = measured(sample_run.result())
+    recipe = loads(RECIPE.replace("conditions: single stream", "pp: 128, tg: 4"), "recipes/sample.yaml")
+    plain = now.result.cells[0]
+    for odd in ({"turns": 3}, {"variant": "thinking"}, {"mix": (Shape(pp=128, tg=4),)}):
+        other = replace(plain, cell=replace(plain.cell, id="odd", **odd))
+        both = Measured(replace(now.result, cells=(other, plain)), now.plan, now.recipe)
+        assert reproduce.of_recipe(recipe, both).comparisons[0].claim.cell == plain.cell.id
+        alone = Measured(replace(now.result, cells=(other,)), now.plan, now.recipe)
+        assert reproduce.of_recipe(recipe, alone).comparisons[0].verdict == NOT_TESTED
