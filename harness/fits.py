@@ -17,7 +17,8 @@ from harness.schema.weights import METADATA, Weights
 from harness.weights import fit, metadata, model
 from harness.weights.config import number
 
-CACHE_FLAGS = ("--kv-cache-dtype", "--cache-type-k", "-ctk")
+HALF = "f16"
+"""llama.cpp's cache where it is not told otherwise."""
 
 
 def of_plan(plan: Plan, recipe: Recipe, machine: Machine) -> Fit | None:
@@ -86,13 +87,29 @@ def of_command(
 def weigh(recipe: Recipe, claim: Claim | None, argv: Sequence[str], machine: Machine) -> tuple[Weights | None, str]:
     """The model's weights, with the cache in the type that the command line asks for; None comes with a reason. Where weights are quantised
     while they are loaded, their files say too much, and metadata goes before them."""
-    said = flags.value(argv, *CACHE_FLAGS)
-    kv_dtype = None if said in (None, "auto") else said
+    kv_dtype = cache_type(argv)
     if claim is not None and claim.quantises:
         weights, _ = metadata.from_metadata(recipe.metadata, model=recipe.model, kv_dtype=kv_dtype)
         if weights is not None:
             return weights, ""
     return model.weigh(recipe.model, recipe.model_revision, machine, said=recipe.metadata or None, kv_dtype=kv_dtype)
+
+
+def estimated(plan: Plan, recipe: Recipe) -> Weights | None:
+    """The model's weights by the metadata alone, whatever lies here."""
+    argv = plan.launch.argv if plan.launch else ()
+    if plan.launch is not None:
+        recipe = planned(plan, recipe)
+    return metadata.from_metadata(recipe.metadata, model=recipe.model, kv_dtype=cache_type(argv))[0]
+
+
+def cache_type(argv: Sequence[str]) -> str | None:
+    """What the command line asks for; `q8_0/f16` where it is one type for keys and another for values (llama.cpp)."""
+    keys, values = flags.value(argv, "--cache-type-k", "-ctk"), flags.value(argv, "--cache-type-v", "-ctv")
+    if keys or values:
+        return keys if keys == values else f"{keys or HALF}/{values or HALF}"
+    said = flags.value(argv, "--kv-cache-dtype")
+    return None if said == "auto" else said
 
 
 def _draft(recipe: Recipe, claim: Claim, machine: Machine) -> tuple[Weights | None, str]:

@@ -8,7 +8,7 @@ import psutil
 
 from harness import clock
 from harness.hosts.local import LocalHost
-from harness.measure import health, power
+from harness.measure import health, power, trials
 from harness.measure.power_series import Channel, first_read
 from harness.schema.health import Canary, Health, Reason
 from harness.schema.machine import Machine
@@ -108,10 +108,11 @@ class Instruments:
         return max(gpus, default=heat.get("soc.temperature"))
 
     def take(self) -> list[Sample]:
-        """What was read since the last time. `around` then has that, and a little of before."""
+        """What was read since the last time. `around` then has that, and of before all that `trials.around` can ask for: the next trial may
+        begin a little earlier than the first of the new readings."""
         new = self.sampler.take()
         self.first_read = first_read(new) | self.first_read
-        since = new[0].t_ns - EDGE_NS if new else 0
+        since = new[0].t_ns - 2 * EDGE_NS if new else 0
         self.around = sorted([s for s in self.around if s.t_ns >= since] + new, key=lambda sample: sample.t_ns)
         return new
 
@@ -134,7 +135,8 @@ class Instruments:
             lacking = health.unseen(self.machine, still)
             self._unseen = tuple(dict.fromkeys((*(self._unseen or ()), *lacking)))
         foreign = _foreign(_processes(self.around), ours, self._before)
-        self._reasons += health.of_trial(trial, self.around, self.machine, {pid: _name(pid) for pid in foreign})
+        near = trials.around(self.around, trial)
+        self._reasons += health.of_trial(trial, near, self.machine, {pid: _name(pid) for pid in foreign})
 
     def sing(self, ask: Callable[[], float | None], *, resting: bool) -> None:
         """A canary: `ask` sends its request and gives its milliseconds per token. With `resting` nothing else runs on this machine, and the

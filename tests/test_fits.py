@@ -94,6 +94,25 @@ def test_the_servers_own_cache_type_counts() -> None:
     assert half.cache_bytes == (verdict().cache_bytes or 0) / 2
 
 
+def test_keys_and_values_of_two_types() -> None:
+    """llama.cpp sets them apart, and leaves at f16 the one that is not said: 34 bytes for 32 elements (q8_0), 18 (q4_0), 64 (f16)."""
+    llama = RECIPE.replace("vllm serve {model} --gpu-memory-utilization 0.8", "llama-server -m {model} -c 4096 FLAGS")
+    llama = llama.replace("runtime: vllm", "runtime: llama-cpp")
+    one = 4096 * 10 * 2 * 64 / 32
+    for flags, of_both in (
+        ("", 64 + 64),
+        ("-ctk q8_0", 34 + 64),
+        ("--cache-type-v q4_0", 64 + 18),
+        ("-ctk q8_0 -ctv q4_0", 34 + 18),
+        ("-ctk q8_0 -ctv q8_0", 34 + 34),
+    ):
+        assert verdict(llama.replace("FLAGS", flags)).cache_bytes == one * of_both, flags
+    unknown = verdict(llama.replace("FLAGS", "-ctv q3_9"))
+    assert (unknown.verdict, "'f16/q3_9' are not known" in unknown.text) == (UNKNOWN, True)
+    mla = llama.replace("num_kv_heads: 2, head_dim: 64", "kv_lora_rank: 512, qk_rope_head_dim: 64")
+    assert verdict(mla.replace("FLAGS", "-ctk q8_0")).cache_bytes == 4096 * 10 * 576 * 34 / 32
+
+
 def test_a_draft_model(tmp_path: Path) -> None:
     speculative = RECIPE.replace(
         "--gpu", """--speculative-config '{"model": "org/draft", "method": "eagle", "num_speculative_tokens": 3}' --gpu"""

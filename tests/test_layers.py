@@ -29,6 +29,7 @@ CONDUCTOR = {
     "bench",
     "calibrate",
     "costs",
+    "compare",
     "doctor",
     "fits",
     "instruments",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import board, cost, facts, machine, machines, observe, packs, recipes, results, settings, sovereignty, spending
+from harness.cli import compare as comparing
 from harness.cli import reproduce as reproducing
 
 if TYPE_CHECKING:
@@ -331,6 +332,58 @@ def reproduce(
         _print_plan(again, json)
         return
     sys.exit(reproducing.compared(what, reproducing.measured(spending.agreed(again), root, quiet=json), json, keep=True))
+
+
+@app.command()
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="A recipe, which is measured, or a stored result, which is read.")],
+    two: Annotated[str, typer.Argument(metavar="B", help="What it is held against: a recipe or a result, as A is one.")],
+    blocks: Annotated[
+        int | None, typer.Option(metavar="N", help="Of recipes: how often ABBA (then BAAB) is measured.  [default: 6]")
+    ] = None,
+    unlike: Annotated[bool, typer.Option("--unlike", help="Compare even if not the same was asked of the two.")] = False,
+    profile: ProfileName = None,
+    set_: Set = None,
+    set_b: Annotated[
+        list[str] | None, typer.Option("--set-b", metavar="KEY=VALUE", help="As --set, for B only (repeatable).")
+    ] = None,
+    pp: Pp = None,
+    tg: Tg = None,
+    concurrency: Concurrency = None,
+    runs: Runs = None,
+    requests: Requests = None,
+    seed: Seed = 0,
+    pin: Pin = None,
+    allow: Allow = None,
+    offline: Offline = False,
+    memory_floor: MemoryFloor = None,
+    drop_caches: DropCaches = False,
+    results_dir: Annotated[
+        Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print how often what is measured, and stop.")] = False,
+    json: Json = False,
+) -> None:
+    """Say which of two is faster: measure two recipes in turns, or read two results."""
+    ordering = partial(
+        settings.order,
+        pp=pp,
+        tg=tg,
+        concurrency=concurrency,
+        runs=runs,
+        requests=requests,
+        seed=seed,
+        pin=pin,
+        allow=allow,
+        offline=offline,
+        memory_floor=memory_floor,
+        drop_caches=drop_caches,
+    )
+    sides = [partial(ordering, profile=profile, set_=words) for words in (set_, [*(set_ or []), *(set_b or [])])]
+    root = results_dir or settings.results_root()
+    sys.exit(
+        comparing.compared((one, two), root, (sides[0], sides[1]), blocks=blocks, unlike=unlike, dry_run=dry_run, json=json)
+    )
 
 
 @app.command()
