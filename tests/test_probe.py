@@ -37,6 +37,7 @@ def test_this_machine(tmp_path: Path) -> None:
     assert look(tmp_path, HF_HOME="/data/hf").hf_home == "/data/hf"
 
 
+@pytest.mark.quiet
 def test_it_is_quick(tmp_path: Path) -> None:
     look(tmp_path)
     began = clock.now()

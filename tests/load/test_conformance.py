@@ -33,6 +33,8 @@ from tests.driving import CHAT, body, run
 from tests.load.conformance import CASES, Case
 from tests.paced_server import Paced, paced
 
+pytestmark = pytest.mark.quiet
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
 REQUESTS = 3
 SLACK_NS = 5_000_000

@@ -31,6 +31,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield environment
 
 
+@pytest.mark.quiet
 def test_the_same_records_come_back_on_our_clock(tmp_path: Path, environment: dict[str, str]) -> None:
     seen: list[Progress] = []
     with paced(ttft_ms=40, tpot_ms=10, api_key="s3cret") as server:
