@@ -19,6 +19,7 @@ from harness.hosts.base import Host, Process
 from harness.hosts.local import LocalHost
 from harness.hosts.sessions import explain
 from harness.hosts.ssh import SshHost
+from harness.hosts.there import GRACE_TICKS, TICK_S
 from tests.machines import LACKS, Machines, machines
 
 pytestmark = pytest.mark.skipif(LACKS is not None, reason=f"needs {LACKS}")
@@ -143,12 +144,17 @@ def test_it_all_ends_when_we_are_killed(two: Machines, tmp_path: Path) -> None:
 
 
 def test_below_its_floor_it_is_ended(host: SshHost, tmp_path: Path) -> None:
-    process = host.spawn(["sleep", "600"], env=ENV, cwd=None, log=str(tmp_path / "log"), floor=1 << 60)
+    """At once: it is deaf to SIGTERM, after which it would be left some seconds."""
+    deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
+    process = host.spawn(deaf, env=ENV, cwd=None, log=str(tmp_path / "log"), floor=1 << 60)
     began = clock.now()
     while host.low_memory(process) is None:
         assert clock.since(began) < 20
         clock.sleep(0.05)
-    assert not host.alive(process)
+    killed = clock.now()
+    while host.alive(process):
+        assert clock.since(killed) < GRACE_TICKS * TICK_S / 2
+        clock.sleep(0.02)
     assert 0 < (host.low_memory(process) or 0) < 1 << 60
 
 
