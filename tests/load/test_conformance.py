@@ -1,7 +1,7 @@
 """The load client against every misbehaviour of the paced server: each quantity is the truth of the server's own log, or null with its
 reason, and what does not count is kept under its reason code.
 
-Instants are compared as differences within one request, medians over the requests of a case, so the machine may be busy.
+Instants are compared as differences within one request, medians over the requests of a case, so others may use the machine, if not much.
 `HARNESS_UPDATE_GOLDEN=1` writes `docs/conformance.md` anew.
 """
 
