@@ -19,7 +19,7 @@ setup:
 
 test: ## Run the tests that need nothing but this checkout
 	@scripts/setup.sh dev
-	@.venv/bin/python -m pytest -m "not engines and not machines and not docker and not airgap" $(ARGS)
+	@scripts/test.sh $(ARGS)
 
 check: ## Lint, format and type check
 	@scripts/setup.sh dev

@@ -53,6 +53,7 @@ def test_where_models_lie_goes_by_the_variables_of_huggingface_hub(tmp_path: Pat
     assert str(unpack.hub_folder(env)) == hub.replace("/home/somebody", str(Path.home()))
 
 
+@pytest.mark.quiet
 def test_it_is_quick(tmp_path: Path) -> None:
     look(tmp_path)
     began = clock.now()

@@ -290,7 +290,9 @@ def test_a_slow_state_that_no_sensor_shows(done: Runs) -> None:
 def test_a_gpu_that_computes_slowly(done: Runs) -> None:
     """It is asked before the first cell and after the last, not between cells, where it would hold up the server."""
     health = done["slow GPU"].result().health
-    assert [canary.gpu_flop_s for canary in health.canaries] == [pytest.approx(7.5e12, rel=0.1)] * 2
+    found = [canary.gpu_flop_s or 0 for canary in health.canaries]
+    assert len(found) == 2
+    assert all(0.7 * 7.5e12 < flops < 1.1 * 7.5e12 for flops in found), "others on this machine only take away"
     assert (health.verdict, [reason.code for reason in health.reasons], health.compared_with) == ("degraded", ["slow_gpu"], 3)
 
 
