@@ -38,6 +38,7 @@ CONDUCTOR = {
     "pack",
     "reproduce",
     "session",
+    "site",
     "spending",
     "unpack",
     "verify",

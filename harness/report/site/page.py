@@ -1,4 +1,4 @@
-"""Templates → pages. Everything that comes from outside is escaped, and the page itself forbids whatever is not its own style and script."""
+"""Templates → pages. What comes from outside is escaped, and the page itself forbids whatever is not its own style and script."""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ def board(found: Board, known_pages: frozenset[str] = frozenset()) -> str:
         up="",
         names=names,
         columns=COLUMNS,
+        groups=list(dict.fromkeys(COLUMNS[name].group for name in names)),
         narrow=set(NARROW),
         neither=NEITHER,
         rows=rows,
@@ -128,9 +129,8 @@ def _sort(entry: Entry) -> float | str | None:
 def load(found: Board, newest: Sequence[Summary]) -> str:
     """`newest`: of each system its newest result."""
     steps = list(scaling.steps(found))
-    systems = [
-        (summary, drawn) for summary in newest if any(picture.svg for picture in (drawn := pictures.loads(summary)))
-    ]
+    drawn = [(summary, [picture for picture in pictures.loads(summary) if picture.svg]) for summary in newest]
+    systems = [(summary, found) for summary, found in drawn if found]
     return page.render(
         "load.html",
         up="",

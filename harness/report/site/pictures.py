@@ -41,7 +41,9 @@ def quality(board: Board, hrefs: Sequence[str] = ()) -> Picture:
     """Elo against speed; size is dollars, colour is sovereignty. `hrefs`: where each row's mark leads."""
     marks = list(_marks(board, hrefs or [""] * len(board.rows)))
     title = "Quality against speed; size is price, colour is sovereignty"
-    rest = [row for row in board.rows if _number(row.entries["elo"]) is not None and _number(row.entries["decode_tok_s"]) is None]
+    rest = [
+        row for row in board.rows if _number(row.entries["elo"]) is not None and _number(row.entries["decode_tok_s"]) is None
+    ]
     unrated = [row for row in board.rows if _number(row.entries["elo"]) is None]
     said = [f"No measured speed: {', '.join(map(text.label, rest))}."] if rest else []
     said += [f"Not rated: {', '.join(map(text.label, unrated))}."] if unrated else []
@@ -217,7 +219,9 @@ def _pauses(gaps: Sequence[Gaps], cells: Sequence[CellResult]) -> Iterator[Pictu
         whole = f"{title}, {words}"
         lines = (("p50", found.p50_ms), ("p99", found.p99_ms))
         svg = draw.distribution(edges, counts, Axis(label="milliseconds", log=True), title=whole, lines=lines)
-        caption = f"{sum(found.bins.values()):,} pauses; half are below {found.p50_ms:.3g} ms, 99 % below {found.p99_ms:.3g} ms."
+        caption = (
+            f"{sum(found.bins.values()):,} pauses; half are below {found.p50_ms:.3g} ms, 99 % below {found.p99_ms:.3g} ms."
+        )
         yield Picture(name="gaps" if number == 1 else f"gaps-{number}", title=whole, svg=svg, caption=caption)
 
 
