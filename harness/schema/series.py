@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-PER_DECADE = 12
+PER_DECADE = 30
 """Bins of a distribution of pauses."""
 QUANTITIES = {"power": "W", "temperature": "°C", "clock": "MHz"}
 

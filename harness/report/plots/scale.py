@@ -15,6 +15,8 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True):
     log: bool = False
     zero: bool = False
     """Linear and from 0 on, whatever the values are."""
+    at: tuple[float, ...] = ()
+    """What stands beside it instead of round numbers: the few values that were measured."""
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -25,6 +27,7 @@ class Scale(msgspec.Struct, frozen=True):
     start: float
     end: float
     log: bool
+    at: tuple[float, ...] = ()
 
     def __call__(self, value: float) -> float:
         low, high, at = (math.log10(one) if self.log else one for one in (self.low, self.high, self._inside(value)))
@@ -35,6 +38,8 @@ class Scale(msgspec.Struct, frozen=True):
         return min(max(value, self.low), self.high)
 
     def ticks(self, most: int) -> list[float]:
+        if self.at and len(self.at) <= most:
+            return sorted(self.at)
         return _log_ticks(self.low, self.high, most) if self.log else _linear_ticks(self.low, self.high, most)
 
 
@@ -44,9 +49,9 @@ def fit(values: Iterable[float], axis: Axis, start: float, end: float) -> Scale:
     low, high = (min(known), max(known)) if known else (1.0, 10.0) if axis.log else (0.0, 1.0)
     if axis.log:
         room = max((high / low) ** 0.06, 1.15)
-        return Scale(low / room, high * room, start, end, log=True)
+        return Scale(low / room, high * room, start, end, log=True, at=axis.at)
     room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
-    return Scale(0.0 if axis.zero else low - room, high + room, start, end, log=False)
+    return Scale(0.0 if axis.zero else low - room, high + room, start, end, log=False, at=axis.at)
 
 
 def _linear_ticks(low: float, high: float, most: int) -> list[float]:

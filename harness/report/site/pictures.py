@@ -35,6 +35,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     caption: str = ""
     svg: str = ""
     why: str = ""
+    left_out: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(why, names) of what has no place on it."""
 
 
 def quality(board: Board, hrefs: Sequence[str] = ()) -> Picture:
@@ -45,12 +47,12 @@ def quality(board: Board, hrefs: Sequence[str] = ()) -> Picture:
         row for row in board.rows if _number(row.entries["elo"]) is not None and _number(row.entries["decode_tok_s"]) is None
     ]
     unrated = [row for row in board.rows if _number(row.entries["elo"]) is None]
-    said = [f"No measured speed: {', '.join(map(text.label, rest))}."] if rest else []
-    said += [f"Not rated: {', '.join(map(text.label, unrated))}."] if unrated else []
+    missing = (("no measured speed", rest), ("not rated", unrated))
+    left_out = tuple((why, tuple(map(text.label, rows))) for why, rows in missing if rows)
     if not marks:
-        return Picture(name="quality", title=title, caption=" ".join(said), why="no row has both a rating and a speed")
+        return Picture(name="quality", title=title, left_out=left_out, why="no row has both a rating and a speed")
     svg = draw.cloud(marks, Axis(label="tokens per second, one stream", log=True), Axis(label="Elo"), title=title)
-    return Picture(name="quality", title=title, caption=" ".join(said), svg=svg)
+    return Picture(name="quality", title=title, svg=svg, left_out=left_out)
 
 
 def _marks(board: Board, hrefs: Sequence[str]) -> Iterator[Mark]:
@@ -127,7 +129,8 @@ def scaling(steps: Sequence[Step]) -> Picture:
     ]
     if not curves:
         return Picture(name="scaling", title=title, why="no system is on the board with several numbers of machines")
-    svg = draw.curves(curves, Axis(label="machines"), Axis(label="tokens per second", zero=True), title=title)
+    machines = Axis(label="machines", at=tuple({float(step.nodes) for step in steps}))
+    svg = draw.curves(curves, machines, Axis(label="tokens per second", zero=True), title=title)
     return Picture(name="scaling", title=title, svg=svg, caption=_left_out(len(systems)))
 
 
@@ -161,7 +164,7 @@ def _against(
     for point in points:
         if point.verdict != "invalid":
             shapes.setdefault(_shape(point), []).append(point)
-    drawn = 0
+    drawn, why = 0, "it was not measured at several loads of one shape"
     for shape, cells in shapes.items():
         cells.sort(key=_load)
         if len({_load(cell) for cell in cells}) < 2:
@@ -174,13 +177,19 @@ def _against(
                 xs, ys = [_load(cell) for cell in cells], [reading.value for reading in readings]
                 curves.append(draw.Series(name=label, x=xs, y=ys, ranges=ranges))
         if not curves:
+            known = next((each for cell in cells for name_ in figures.values() if (each := cell.figures.get(name_))), None)
+            why = f"not known of {shape}: {known.reason if known else 'nothing measured it'}"
             continue
         drawn += 1
-        x = Axis(label="requests per second" if cells[0].concurrency is None else "requests in flight", log=_load(cells[0]) > 0)
+        x = Axis(
+            label="requests per second" if cells[0].concurrency is None else "requests in flight",
+            log=_load(cells[0]) > 0,
+            at=tuple({_load(cell) for cell in cells}),
+        )
         svg = draw.curves(curves, x, Axis(label=unit, log=log, zero=not log), title=f"{title}, {shape}")
         yield Picture(name=name if drawn == 1 else f"{name}-{drawn}", title=f"{title}, {shape}", svg=svg)
     if not drawn:
-        yield Picture(name=name, title=title, why="it was not measured at several loads of one shape")
+        yield Picture(name=name, title=title, why=why)
 
 
 def _shape(point: Point) -> str:
