@@ -57,7 +57,8 @@ def fit(values: Iterable[float], axis: Axis, start: float, end: float) -> Scale:
 def _linear_ticks(low: float, high: float, most: int) -> list[float]:
     step = _nice((high - low) / max(most, 1))
     first = math.ceil(low / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    found = (float(f"{number * step:.12g}") for number in range(first, math.floor(high / step + 1e-9) + 1))
+    return [value for value in found if low <= value <= high]
 
 
 def _nice(rough: float) -> float:
@@ -71,6 +72,7 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
         found = [factor * 10.0**decade for decade in decades for factor in factors if low <= factor * 10.0**decade <= high]
         if len(found) <= most:
             break
+    found = found[:: math.ceil(len(found) / most) or 1]  # every second power of ten, and so on
     return found if len(found) > 1 else [value for value in _linear_ticks(low, high, most) if value > 0]
 
 
