@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+TINY = 1e-30
+"""A logarithm has no place for what is not above it."""
+
 
 class Axis(msgspec.Struct, frozen=True, kw_only=True):
     """What is along one side: `label` with its unit."""
@@ -45,7 +48,7 @@ class Scale(msgspec.Struct, frozen=True):
 
 def fit(values: Iterable[float], axis: Axis, start: float, end: float) -> Scale:
     """A scale that shows all of them with some room; values that a logarithm has no place for are not among those it is fitted to."""
-    known = [value for value in values if math.isfinite(value) and (value > 0 or not axis.log)]
+    known = [value for value in values if math.isfinite(value) and (value > TINY or not axis.log)]
     low, high = (min(known), max(known)) if known else (1.0, 10.0) if axis.log else (0.0, 1.0)
     if axis.log:
         room = max((high / low) ** 0.06, 1.15)
