@@ -89,7 +89,7 @@ def _png(svg: str) -> bytes:
         import vl_convert
     except ImportError:
         raise MachineError(
-            "PNG needs vl-convert-python, which is not installed", "pip install 'spark-harness[report]', or write an .svg"
+            "PNG needs vl-convert-python, which is not installed", "pip install vl-convert-python, or write an .svg"
         ) from None
     drawn: bytes = vl_convert.svg_to_png(svg, scale=2)
     return drawn

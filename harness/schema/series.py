@@ -15,6 +15,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     quantity: str
     name: str
     """`gpu0 (nvml)`."""
+    scope: str
     at_ns: list[int]
     values: list[float]
 

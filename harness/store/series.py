@@ -37,15 +37,15 @@ def read(path: Path, db: duckdb.DuckDBPyConnection) -> Series:
 def _lines(path: Path, db: duckdb.DuckDBPyConnection) -> list[Line]:
     table = str(path / "samples.parquet")
     query = """
-        WITH found AS (SELECT t_ns, source, name, value, split_part(name, '.', 2) AS quantity FROM read_parquet($table)
+        WITH found AS (SELECT t_ns, source, scope, name, value, split_part(name, '.', 2) AS quantity FROM read_parquet($table)
                        WHERE split_part(name, '.', 2) IN ('power', 'temperature', 'clock')),
              span AS (SELECT min(t_ns) AS first, greatest(max(t_ns) - min(t_ns), 1) AS long FROM found)
-        SELECT quantity, split_part(name, '.', 1) || ' (' || source || ')' AS who, avg(t_ns)::BIGINT, avg(value)
-        FROM found, span GROUP BY quantity, who, least((t_ns - first) * $points // long, $points - 1)
-        ORDER BY quantity, who, 3"""
-    found: dict[tuple[str, str], Line] = {}
-    for quantity, who, at_ns, value in db.execute(query, {"table": table, "points": POINTS}).fetchall():
-        line = found.setdefault((quantity, who), Line(quantity=quantity, name=who, at_ns=[], values=[]))
+        SELECT quantity, split_part(name, '.', 1) || ' (' || source || ')' AS who, scope, avg(t_ns)::BIGINT, avg(value)
+        FROM found, span GROUP BY quantity, who, scope, least((t_ns - first) * $points // long, $points - 1)
+        ORDER BY quantity, who, scope, 4"""
+    found: dict[tuple[str, str, str], Line] = {}
+    for quantity, who, scope, at_ns, value in db.execute(query, {"table": table, "points": POINTS}).fetchall():
+        line = found.setdefault((quantity, who, scope), Line(quantity=quantity, name=who, scope=scope, at_ns=[], values=[]))
         line.at_ns.append(at_ns)
         line.values.append(value)
     return list(found.values())

@@ -189,7 +189,7 @@ def _axes(across: Scale, up: Scale, x: Axis, y: Axis) -> Iterator[str]:
         yield _text(LEFT - 8, at + 4, shown(value), "end", "tick")
     for value in across.ticks(TICKS_X):
         at = across(value)
-        yield f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP:.1f}" y2="{HEIGHT - BOTTOM:.1f}"/>'
+        yield f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{up.end:.1f}" y2="{HEIGHT - BOTTOM:.1f}"/>'
         yield _text(at, HEIGHT - BOTTOM + 18, shown(value), "middle", "tick")
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x.label, "middle", "axis")
     middle = (TOP + HEIGHT - BOTTOM) / 2

@@ -131,7 +131,7 @@ def scaling(steps: Sequence[Step]) -> Picture:
         return Picture(name="scaling", title=title, why="no system is on the board with several numbers of machines")
     machines = Axis(label="machines", at=tuple({float(step.nodes) for step in steps}))
     svg = draw.curves(curves, machines, Axis(label="tokens per second", zero=True), title=title)
-    return Picture(name="scaling", title=title, svg=svg, caption=_left_out(len(systems)))
+    return Picture(name="scaling", title=title, svg=svg, caption=_left_out(len(systems), len(curves)))
 
 
 def loads(summary: Summary) -> list[Picture]:
@@ -207,12 +207,14 @@ def _timeline(quantity: str, lines: Sequence[Line], start_ns: int) -> Picture:
     title = f"{quantity.capitalize()} during the run"
     if not lines:
         return Picture(name=quantity, title=title, why="no sensor gave it")
+    whole = [line for line in lines if line.scope in POWER_SCOPES]
+    drawn = whole if quantity == "power" and whole else lines  # rails are parts of these, and there are a dozen
     curves = [
         draw.Series(name=line.name, x=[(at - start_ns) / NS_PER_S for at in line.at_ns], y=line.values, dots=False)
-        for line in lines[:MOST_LINES]
+        for line in drawn[:MOST_LINES]
     ]
     svg = draw.curves(curves, Axis(label="seconds from the first trial"), Axis(label=QUANTITIES[quantity]), title=title)
-    return Picture(name=quantity, title=title, svg=svg, caption=_left_out(len(lines)))
+    return Picture(name=quantity, title=title, svg=svg, caption=_left_out(len(lines), len(curves)))
 
 
 def _pauses(gaps: Sequence[Gaps], cells: Sequence[CellResult]) -> Iterator[Picture]:
@@ -234,5 +236,5 @@ def _pauses(gaps: Sequence[Gaps], cells: Sequence[CellResult]) -> Iterator[Pictu
         yield Picture(name="gaps" if number == 1 else f"gaps-{number}", title=whole, svg=svg, caption=caption)
 
 
-def _left_out(count: int) -> str:
-    return f"{count - MOST_LINES} more are not drawn." if count > MOST_LINES else ""
+def _left_out(count: int, drawn: int) -> str:
+    return f"{count - drawn} more are not drawn." if count > drawn else ""
