@@ -19,6 +19,7 @@ def main(page: Path, out: Path) -> None:
             opened.goto(page.resolve().as_uri())
             opened.locator("th[data-key=elo] button").click()
             opened.mouse.move(0, 0)
+            opened.keyboard.press("Escape")  # the column's explanation
             opened.screenshot(path=out / f"board-{scheme}.png")
         browser.close()
 

@@ -22,7 +22,7 @@ from harness.schema.facts import Facts, Source
 from harness.schema.result import Answer, Finding, Result, Sanity
 from harness.schema.run import FileHash
 from harness.schema.sensors import Sample
-from harness.store import folder, index
+from harness.store import folder, index, series
 from harness.store.folder import ResultFolder
 from tests.board.systems import point, summary
 from tests.store import sample_run
@@ -183,7 +183,7 @@ def test_a_result_page_holds_hostile_words_as_words(tmp_path: Path) -> None:
         model_files=(FileHash(path=HOSTILE, bytes=1, sha256="f" * 64),),
     )
     path = stored(tmp_path, hostile)
-    seen = harmless(site.result_page(path, site.series.open_tables(), in_site=False))
+    seen = harmless(site.result_page(path, series.open_tables(), in_site=False))
     assert seen.text.count(re.sub(r"\s+", " ", HOSTILE)) >= 6
     assert "f" * 64 in seen.text
     assert "../index.html" not in (path / "recipe.yaml").read_text()
@@ -191,7 +191,7 @@ def test_a_result_page_holds_hostile_words_as_words(tmp_path: Path) -> None:
 
 def test_pauses_and_power_come_from_the_tables(tmp_path: Path) -> None:
     path = stored(tmp_path, sample_run.result(), samples=5)
-    found = site.series.read(path, site.series.open_tables())
+    found = series.read(path, series.open_tables())
     (line,) = found.lines
     assert (line.quantity, line.name, len(line.values)) == ("power", "gpu0 (nvml)", 15)
     assert line.values[:5] == [30.0, 31.0, 32.0, 33.0, 34.0]

@@ -209,7 +209,8 @@ def _legend_height(series: Sequence[Series]) -> float:
 
 def _places(series: Sequence[Series]) -> list[tuple[float, int]]:
     """(left edge, row) of each name; one curve alone needs none."""
-    found, left, row = [], LEFT, 0
+    found: list[tuple[float, int]] = []
+    left, row = LEFT, 0
     for one in series if len(series) > 1 else ():
         wide = 36 + len(one.name) * CHARACTER
         if found and left + wide > WIDTH:

@@ -48,7 +48,9 @@ def quality(board: Board, hrefs: Sequence[str] = ()) -> Picture:
     ]
     unrated = [row for row in board.rows if _number(row.entries["elo"]) is None]
     missing = (("no measured speed", rest), ("not rated", unrated))
-    left_out = tuple((why, tuple(map(text.label, rows))) for why, rows in missing if rows)
+    left_out = tuple(
+        (why, tuple(dict.fromkeys(text.label(row).partition(" @ ")[0] for row in rows))) for why, rows in missing if rows
+    )
     if not marks:
         return Picture(name="quality", title=title, left_out=left_out, why="no row has both a rating and a speed")
     svg = draw.cloud(marks, Axis(label="tokens per second, one stream", log=True), Axis(label="Elo"), title=title)
