@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import offline, spending
+from harness import offline, site, spending
 from harness.engines import ENGINES
 from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
 from harness.hosts.base import Host
@@ -86,6 +86,9 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
         if not folder.finished:
             folder.finish(run.result("failed"))
         raise
+    finally:
+        if folder.finished:
+            site.keep_page(folder.path, observer.say)
     return folder.path, result
 
 

@@ -40,6 +40,7 @@ CONDUCTOR = {
     "pack",
     "reproduce",
     "session",
+    "site",
     "spending",
     "unpack",
     "verify",

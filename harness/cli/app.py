@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import board, cost, facts, machine, machines, observe, packs, recipes, results, settings, sovereignty, spending
+from harness.cli import board, cost, facts, machine, machines, observe, packs, recipes, results, settings, site, sovereignty, spending
 from harness.cli import compare as comparing
 from harness.cli import reproduce as reproducing
 
@@ -29,6 +29,8 @@ app.add_typer(recipes.app, name="recipes")
 app.add_typer(results.app, name="results")
 app.add_typer(facts.app, name="facts")
 app.command("board")(board.board)
+app.command("site")(site.site)
+app.command("plot")(site.plot)
 app.command("observe")(observe.observe)
 app.command("verify")(results.verify)
 app.command("cost")(cost.cost)

@@ -40,9 +40,9 @@ def table(board: Board, names: Sequence[str], *, width: int, color: bool) -> str
 
     if not board.rows:
         return "No row: nothing was measured, and no published system fits what was asked for."
-    shown, empty = _split(board, names)
+    shown, empty = split(board, names)
     notes = _Notes()
-    columns: list[text.Column] = [("system", "left"), *((_header(name), "right") for name in shown)]
+    columns: list[text.Column] = [("system", "left"), *((header(name), "right") for name in shown)]
     rows = [[escape(label(row)), *(escape(_cell(row.entries[name], notes)) for name in shown)] for row in board.rows]
     parts = [text.fitted(columns, rows, width=width, color=color)]
     below = [f"{MISSING}{number}  {why}" for why, number in notes.numbers.items()]
@@ -54,9 +54,9 @@ def table(board: Board, names: Sequence[str], *, width: int, color: bool) -> str
 
 
 def markdown(board: Board, names: Sequence[str]) -> str:
-    shown, empty = _split(board, names)
+    shown, empty = split(board, names)
     notes = _Notes()
-    lines = [_md(["system", *(_header(name) for name in shown)]), _md(["---", *("---:" for _ in shown)])]
+    lines = [_md(["system", *(header(name) for name in shown)]), _md(["---", *("---:" for _ in shown)])]
     lines += [_md([label(row), *(_cell(row.entries[name], notes) for name in shown)]) for row in board.rows]
     below = [f"- {MISSING}{number}: {why}" for why, number in notes.numbers.items()]
     below += [f"- {said.replace('*', chr(92) + '*')}" for origin, said in LEGEND.items() if _has(board, shown, origin)]
@@ -133,19 +133,19 @@ def _cell(entry: Entry, notes: _Notes) -> str:
     return f"{value(entry)}{MARKS.get(entry.origin, '')}"
 
 
-def _header(name: str) -> str:
+def header(name: str) -> str:
     column = COLUMNS[name]
     return f"{column.header} {column.unit}".strip()
 
 
-def _split(board: Board, names: Sequence[str]) -> tuple[list[str], Mapping[str, list[str]]]:
+def split(board: Board, names: Sequence[str]) -> tuple[list[str], Mapping[str, list[str]]]:
     """Columns in which some row has a value, and the others by why."""
     shown = [name for name in names if any(row.entries[name].value is not None for row in board.rows)]
     empty: dict[str, list[str]] = {}
     for name in names:
         if name not in shown:
             why = " or ".join(dict.fromkeys(row.entries[name].why for row in board.rows))
-            empty.setdefault(why, []).append(_header(name))
+            empty.setdefault(why, []).append(header(name))
     return shown, empty
 
 

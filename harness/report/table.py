@@ -56,7 +56,7 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
     """One result: figures per cell, what must be known before using them, and where everything lies."""
     parts = [_figures(result, width, color)] if result.cells else []
     parts += [_powers(result, width, color)] if any(cell.power for cell in result.cells) else []
-    parts += [_block(head, lines, width) for head, lines in _remarks(result)]
+    parts += [_block(head, lines, width) for head, lines in remarks(result)]
     parts.append("\n".join(text.wrapped(fact, width=width) for fact in about.of(result, path)))
     parts.append(text.wrapped(LEGEND, width=width))
     if any(cell.cell.concurrency is None for cell in result.cells):
@@ -66,7 +66,7 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
 
 def _figures(result: Result, width: int, color: bool) -> str:
     headers = ["cell", *(header for header, _ in COLUMNS), "verdict"]
-    rows = [[cell.cell.words, *(_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
+    rows = [[cell.cell.words, *(cell_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
     return _fitted(headers, rows, width, color)
 
 
@@ -85,19 +85,19 @@ def _powers(result: Result, width: int, color: bool) -> str:
     """A line for each cell and scope that was measured, and by what."""
     headers = ["scope", *(header for header, _ in POWER), "by"]
     rows = [
-        [f"{cell.cell.words} {scope}", *(_watts(cell, f"{scope}_{name}") for _, name in POWER), reading.source]
+        [f"{cell.cell.words} {scope}", *(watts(cell, f"{scope}_{name}") for _, name in POWER), reading.source]
         for cell in result.cells
         for scope, reading in cell.power.items()
     ]
     return _fitted(headers, rows, width, color)
 
 
-def _watts(cell: CellResult, name: str) -> str:
+def watts(cell: CellResult, name: str) -> str:
     found = cell.figures.get(name)
     return MISSING if found is None or found.value is None else text.figure(found)
 
 
-def _figure(cell: CellResult, name: str) -> str:
+def cell_figure(cell: CellResult, name: str) -> str:
     """Only `needs k more` is short enough for a table; other reasons are among the remarks."""
     found = _of(cell, name)
     if found is not None and found.value is None and not _needs_more(found):
@@ -121,7 +121,7 @@ def _block(head: str, lines: Sequence[str], width: int) -> str:
     return "\n".join([text.wrapped(head, width=width), *(text.wrapped(line, width=width, indent="  ") for line in lines)])
 
 
-def _remarks(result: Result) -> Iterator[tuple[str, list[str]]]:
+def remarks(result: Result) -> Iterator[tuple[str, list[str]]]:
     """(heading, sentences): on the run, on each cell (on several at once where the same is said of them), on what is missing."""
     if result.state != "complete":
         state = "is still running, or was killed" if result.state == "running" else f"ended early ({result.state})"

@@ -55,7 +55,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
 
 def test_folder_is_complete(measured: Measured) -> None:
     names = {p.name for p in measured.path.iterdir()}
-    assert names == {"result.json", "plan.json", "recipe.yaml", "requests.parquet", "events.parquet", "samples.parquet", "logs"}
+    assert names == {
+        "result.json",
+        "plan.json",
+        "recipe.yaml",
+        "requests.parquet",
+        "events.parquet",
+        "samples.parquet",
+        "report.html",
+        "logs",
+    }
     assert (measured.path / "logs" / "engine.log").stat().st_size > 0
     assert measured.stored.result.state == "complete"
 

@@ -18,6 +18,8 @@ LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 16.0, 52.0
 TICKS_X, TICKS_Y = 8, 6
 CHARACTER, LINE = 6.6, 13.0
 """Of a label, in pixels."""
+LEGEND = 18.0
+"""A line of names above curves, in pixels."""
 TONES = 5
 """Classes `t0` to `t4` of a mark, and `tu` where its tone is not known."""
 
@@ -63,9 +65,9 @@ def cloud(marks: Sequence[Mark], x: Axis, y: Axis, *, title: str) -> str:
 def curves(series: Sequence[Series], x: Axis, y: Axis, *, title: str) -> str:
     xs = [value for one in series for value in one.x]
     ys = [(value, interval) for one in series for value, interval in _pairs(one) if value is not None]
-    across, up = fit(xs, x, LEFT, WIDTH - RIGHT), fit(_ends(ys), y, HEIGHT - BOTTOM, TOP + (18 if len(series) > 1 else 0))
+    across, up = fit(xs, x, LEFT, WIDTH - RIGHT), fit(_ends(ys), y, HEIGHT - BOTTOM, TOP + _legend_height(series))
     body = [piece for number, one in enumerate(series) for piece in _curve(number, one, across, up, x, y)]
-    return _picture([*_axes(across, up, x, y), *body, *(_legend(series) if len(series) > 1 else ())], title)
+    return _picture([*_axes(across, up, x, y), *body, *_legend(series)], title)
 
 
 def distribution(
@@ -86,11 +88,11 @@ def distribution(
             shape = (
                 f'<rect class="bar" x="{left:.1f}" y="{up(share):.1f}" width="{width:.1f}" height="{base - up(share):.1f}"/>'
             )
-            body.append(f"<g>{_title(words)}{shape}</g>")
-    for name, value in lines:
-        at = across(value)
-        body.append(f'<line class="rule" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP + 14:.1f}" y2="{base:.1f}"/>')
-        body.append(_text(at, TOP + 8, f"{name} {shown(value)}", "middle", "name"))
+            body.append(f'<g class="mark" role="img" aria-label="{words}">{_title(words)}{shape}</g>')
+    for number, (name, value) in enumerate(lines):
+        at, right = across(value), number % 2
+        body.append(f'<line class="rule" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP:.1f}" y2="{base:.1f}"/>')
+        body.append(_text(at + (5 if right else -5), TOP + 8, f"{name} {shown(value)}", "start" if right else "end", "name"))
     return _picture([*_axes(across, up, x, y), *body], title)
 
 
@@ -187,7 +189,7 @@ def _axes(across: Scale, up: Scale, x: Axis, y: Axis) -> Iterator[str]:
         yield _text(LEFT - 8, at + 4, shown(value), "end", "tick")
     for value in across.ticks(TICKS_X):
         at = across(value)
-        yield f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP:.1f}" y2="{HEIGHT - BOTTOM:.1f}"/>'
+        yield f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{up.end:.1f}" y2="{HEIGHT - BOTTOM:.1f}"/>'
         yield _text(at, HEIGHT - BOTTOM + 18, shown(value), "middle", "tick")
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x.label, "middle", "axis")
     middle = (TOP + HEIGHT - BOTTOM) / 2
@@ -195,11 +197,27 @@ def _axes(across: Scale, up: Scale, x: Axis, y: Axis) -> Iterator[str]:
 
 
 def _legend(series: Sequence[Series]) -> Iterator[str]:
-    at = LEFT
-    for number, one in enumerate(series):
-        yield f'<line class="line s{number % 8}" x1="{at:.1f}" x2="{at + 16:.1f}" y1="{TOP:.1f}" y2="{TOP:.1f}"/>'
-        yield _text(at + 21, TOP + 4, one.name, "start", "name")
-        at += 36 + len(one.name) * CHARACTER
+    for number, (left, row) in enumerate(_places(series)):
+        at = TOP - 2 + row * LEGEND
+        yield f'<line class="line s{number % 8}" x1="{left:.1f}" x2="{left + 16:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        yield _text(left + 21, at + 4, series[number].name, "start", "name")
+
+
+def _legend_height(series: Sequence[Series]) -> float:
+    return (_places(series)[-1][1] + 1) * LEGEND if len(series) > 1 else 0.0
+
+
+def _places(series: Sequence[Series]) -> list[tuple[float, int]]:
+    """(left edge, row) of each name; one curve alone needs none."""
+    found: list[tuple[float, int]] = []
+    left, row = LEFT, 0
+    for one in series if len(series) > 1 else ():
+        wide = 36 + len(one.name) * CHARACTER
+        if found and left + wide > WIDTH:
+            left, row = LEFT, row + 1
+        found.append((left, row))
+        left += wide
+    return found
 
 
 def _text(x: float, y: float, words: str, anchor: str, kind: str) -> str:
