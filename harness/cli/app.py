@@ -11,7 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import board, cost, facts, machine, machines, observe, packs, recipes, results, settings, site, sovereignty, spending
+from harness.cli import (
+    board,
+    cost,
+    facts,
+    machine,
+    machines,
+    observe,
+    packs,
+    recipes,
+    results,
+    settings,
+    site,
+    sovereignty,
+    spending,
+)
 from harness.cli import compare as comparing
 from harness.cli import reproduce as reproducing
 
