@@ -112,8 +112,14 @@ rows = st.builds(
 
 
 def whole(row: Row) -> Row:
+    """Words stand only in columns that have no unit."""
     none = Entry(why="there is no source for it")
-    return msgspec.structs.replace(row, entries={name: row.entries.get(name, none) for name in COLUMNS})
+
+    def fitting(name: str, entry: Entry) -> Entry:
+        wrong = COLUMNS[name].unit and isinstance(entry.value, str | bool)
+        return msgspec.structs.replace(entry, value=1.5) if wrong else entry
+
+    return msgspec.structs.replace(row, entries={name: fitting(name, row.entries.get(name, none)) for name in COLUMNS})
 
 
 @settings(max_examples=40, deadline=None)
