@@ -19,7 +19,8 @@ def main(page: Path, out: Path) -> None:
             opened.goto(page.resolve().as_uri())
             opened.locator("th[data-key=elo] button").click()
             opened.mouse.move(0, 0)
-            opened.keyboard.press("Escape")  # the column's explanation
+            opened.evaluate("document.activeElement.blur()")
+            opened.locator("#tip").wait_for(state="hidden")
             opened.screenshot(path=out / f"board-{scheme}.png")
         browser.close()
 

@@ -19,6 +19,7 @@ from harness.report import board as words
 from harness.report.site import pages, pictures
 from harness.schema.board import Board, Entry, Row
 from harness.schema.facts import Facts, Source
+from harness.schema.request import Event, Record
 from harness.schema.result import Answer, Finding, Result, Sanity
 from harness.schema.run import FileHash
 from harness.schema.sensors import Sample
@@ -111,8 +112,14 @@ rows = st.builds(
 
 
 def whole(row: Row) -> Row:
+    """Words stand only in columns that have no unit."""
     none = Entry(why="there is no source for it")
-    return msgspec.structs.replace(row, entries={name: row.entries.get(name, none) for name in COLUMNS})
+
+    def fitting(name: str, entry: Entry) -> Entry:
+        wrong = COLUMNS[name].unit and isinstance(entry.value, str | bool)
+        return msgspec.structs.replace(entry, value=1.5) if wrong else entry
+
+    return msgspec.structs.replace(row, entries={name: fitting(name, row.entries.get(name, none)) for name in COLUMNS})
 
 
 @settings(max_examples=40, deadline=None)
@@ -241,5 +248,31 @@ def test_latency_against_load_of_one_shape_only() -> None:
     ]
     (found,) = pictures.loads(summary(*points))
     assert found.svg.count('class="point') == 3
+    (sound,) = pictures.loads(summary(*points[:3], point(32, verdict="invalid", ttft_p50_ms=1.0)))
+    assert sound.svg.count('class="point') == 3
     (none,) = pictures.loads(summary(point(1, ttft_p50_ms=50.0)))
     assert none.why == "it was not measured at several loads of one shape"
+
+
+def test_pauses_are_those_of_measured_requests_that_were_answered_whole(tmp_path: Path) -> None:
+    """By hand: 10 ms, 10 ms and 40 ms count; a bare role, a warm-up and a failed request do not. 30 bins a decade: 10 ms is bin 30,
+    40 ms bin 48."""
+
+    def record(index_: int, phase: str, error: str | None, *at_ms: int) -> Record:
+        start = Event(1_000_000, "role", "", None)
+        events = (start, *(Event(each * 1_000_000, "content", "x", 1) for each in at_ms))
+        return msgspec.structs.replace(sample_run.records(0, 1)[0], index=index_, phase=phase, error=error, events=events)
+
+    records = [
+        record(0, "measure", None, 5, 15, 25, 65),
+        record(1, "warmup", None, 5, 7),
+        record(2, "measure", "reset", 5, 8),
+        record(3, "measure", None, 9),
+    ]
+    made = ResultFolder.create(tmp_path, "sample", "", sample_run.plan())
+    made.add_trial(sample_run.trial(0), records, [])
+    made.finish(sample_run.result(trials=1))
+    (found,) = series.read(made.path, series.open_tables()).gaps
+    assert (found.cell, found.bins, found.p50_ms, found.p99_ms) == (sample_run.cell().id, {30: 2, 48: 1}, 10.0, 40.0)
+    drawn = {picture.name: picture for picture in site.result_pictures(made.path)}
+    assert drawn["gaps"].caption == "3 pauses; half are below 10 ms, 99 % below 40 ms."
