@@ -235,7 +235,12 @@ def test_nothing_but_loopback(desk: Desk) -> None:
     assert found.opened == 20
     went, said = egress.left(found)
     assert went is False
-    assert "found none that leads away; one shorter than" in said
+    assert "found none that leads away; " in said
+    counted = [egress.left(msgspec.structs.replace(found, sent_bytes=sent))[1] for sent in (0, 70, None)]
+    assert ["no interface sent a byte" in said for said in counted] == [True, False, False]
+    assert ["one shorter than 0." in said for said in counted] == [False, True, True]
+    elsewhere = msgspec.structs.replace(found, unseen=("what ran on spark-2",))
+    assert egress.left(elsewhere) == (None, "not looked at: what ran on spark-2")
 
 
 @namespaces
@@ -349,7 +354,7 @@ def test_a_run_that_nothing_leaves(tmp_path: Path) -> None:
     assert (found.connections, found.doubtful, found.unseen, found.sent_bytes) == ((), (), (), 0)
     assert found.opened is not None
     assert found.opened > 3, "the driver's, and those for the server's pages"
-    assert found.processes >= 3, "the harness, its driver, and the server"
+    assert found.processes >= 2, "the harness and the server; its driver may live shorter than a look"
     assert found.cpu_s < 0.1 * (found.t_end_ns - found.t_start_ns) / 1e9
     assert "Network nothing left this machine: " in shown
     assert "no interface sent a byte" in shown
