@@ -10,6 +10,7 @@ import msgspec
 from harness.board import quality
 from harness.board.measured import AGENTIC, LOAD
 from harness.facts import lookup
+from harness.measure import sovereignty
 from harness.measure.entries import of_fact
 from harness.schema.board import Entry, Row
 from harness.schema.facts import Facts, Model, Price, Provider
@@ -62,7 +63,7 @@ def _row(facts: Facts, model: Model, price: Price) -> Row:
                 ),
                 Entry(why=ITS_OWN),
             ),
-            **_terms(known),
+            **_terms(known, facts),
             "weights_licence": of_fact(model.licence, "", "listed"),
             "leaves_desk": Entry(
                 value="yes", origin="listed", date=_date(price), how="it is an API", sources=price.output_mtok.sources
@@ -96,21 +97,18 @@ def _price(price: Price, known: bool, name: str) -> Entry:
     return of_fact(getattr(price, name), "$/M", "listed", how)
 
 
-def _terms(known: Provider | None) -> dict[str, Entry]:
+def _terms(known: Provider | None, facts: Facts) -> dict[str, Entry]:
     if known is None:
-        return dict.fromkeys(TERMS, Entry(why=NO_TERMS))
-    found = {name: of_fact(getattr(known, name), "", "listed") for name in TERMS if name != "certifications"}
-    certified = known.certifications
-    words = ", ".join(certified.value) if certified.value else None
-    found["certifications"] = Entry(
-        value=words,
-        origin="listed" if words else "",
-        date=certified.date,
-        sources=certified.sources,
-        how=certified.note,
-        why="" if words else certified.why or "none is named",
-    )
-    return found
+        return dict.fromkeys((*TERMS, "sovereignty", "coverage", "seal"), Entry(why=NO_TERMS))
+    columns, found = sovereignty.columns(known), sovereignty.api(known, facts)
+    score = sovereignty.entry(found)
+    entries = {name: columns[name] for name in TERMS} | {"sovereignty": score}
+    for name, value in (
+        ("coverage", round(found.coverage, 1)),
+        ("seal", sovereignty.seal(found).removesuffix(", self-assessed")),
+    ):
+        entries[name] = score if score.value is None else msgspec.structs.replace(score, value=value, low=None, high=None)
+    return entries
 
 
 def _date(price: Price) -> datetime.date | None:

@@ -121,6 +121,8 @@ def value(entry: Entry) -> str:
         return "yes" if entry.value else "no"
     if isinstance(entry.value, str):
         return entry.value
+    if entry.origin == "assessed" and entry.low is not None and entry.high is not None:
+        return f"{entry.low:.3g}–{entry.high:.3g}"  # all of it is possible, and none of it likelier
     if isinstance(entry.value, int) or entry.origin in AS_SAID:
         return f"{entry.value:,.10g}"
     half = None if entry.low is None or entry.high is None else (entry.high - entry.low) / 2
