@@ -107,7 +107,8 @@ def drive_from(
                     records.write(part)
         except BaseException:
             assert child.stdin is not None
-            child.stdin.close()  # with it the driver stops
+            with suppress(OSError):  # it may be gone, and what it was told unread
+                child.stdin.close()  # with it the driver stops
             child.stdin = None
             _end(child)
             raise
