@@ -304,6 +304,11 @@ def test_the_order_of_rows_does_not_matter(rng: random.Random) -> None:
     assert span(found) == pytest.approx(span(sovereignty.api(OVERSEAS, FACTS)))
 
 
+def test_a_value_without_a_source_is_unknown() -> None:
+    row = msgspec.structs.replace(provider(), parent_seat=Fact(value="US"), cloud_act=Fact(value="direct"))
+    assert sovereignty.api(row, FACTS) == sovereignty.api(provider(), FACTS)
+
+
 def test_the_frameworks_sources_taken_away() -> None:
     def without(**rows: Any) -> Facts:
         return msgspec.structs.replace(FACTS, **rows)
@@ -317,6 +322,9 @@ def test_the_frameworks_sources_taken_away() -> None:
     criteria = tuple(first if each.id == "3.4" else each for each in FACTS.criteria)
     found = sovereignty.api(OVERSEAS, without(criteria=criteria))
     assert (found.parts[2].low, found.parts[2].high, found.parts[2].seal_low) == (0, 1, 0)
+    unsaid = tuple(msgspec.structs.replace(each, seals=Fact(value=(2,) * 5)) for each in FACTS.criteria)
+    found = sovereignty.api(OVERSEAS, without(criteria=unsaid))
+    assert (found.seal_low, found.seal_high) == (0, 4)
     found = sovereignty.api(OVERSEAS, Facts())
     assert (*span(found), found.coverage, found.seal_low, found.seal_high) == (0, 100, 0, 0, 4)
 

@@ -44,6 +44,7 @@ s = [socket.create_connection((address, 443)) for address in sys.argv[2:]]
 time.sleep(float(sys.argv[1]))
 for each in s:
     each.close()
+socket.socket().connect_ex(("127.0.0.1", 9))  # so that the tables are read again
 time.sleep(0.5)
 """
 UDP = """
@@ -70,7 +71,18 @@ import socket, time
 time.sleep(2.2)
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect(("9.9.9.9", 53))
+own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+own.connect(("10.99.0.2", 53))
 time.sleep(0.5)
+"""
+SHORT = """
+import socket, time
+for _ in range(12):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(("1.1.1.1", 53))
+    time.sleep(0.15)
+    s.close()
+    time.sleep(0.05)
 """
 LISTEN = """
 import socket
@@ -285,11 +297,21 @@ def test_what_others_do_is_not_ours(desk: Desk) -> None:
 
 
 @namespaces
+def test_what_was_gone_when_its_owner_was_looked_for(desk: Desk) -> None:
+    """Nobody's process had it then, so it may have been one of ours that ended."""
+    with process(desk.words("import time; time.sleep(1)\n" + SHORT)):
+        found = desk.child("import time; time.sleep(3.5)")
+    assert not found.connections
+    assert [(one.address, one.port) for one in found.doubtful] == [(PUBLIC, 53)]
+
+
+@namespaces
 def test_a_child_in_another_namespace(desk: Desk) -> None:
-    """All that is connected there is ours, whoever holds the socket."""
-    found = desk.watched(*desk.words(APART, net=True))
+    """All that is connected there is ours, whoever holds the socket; but for what stays within it."""
+    with process(desk.words(UDP.replace("0.5", "9"), "9.9.9.9", net=True)):
+        found = desk.watched(*desk.words(APART, net=True))
     assert found.spaces == 2
-    assert [(one.address, one.port, one.protocol) for one in found.connections] == [("9.9.9.9", 53, "udp")]
+    assert [(one.address, one.port, one.protocol, one.count) for one in found.connections] == [("9.9.9.9", 53, "udp", 2)]
 
 
 @namespaces
