@@ -1,6 +1,6 @@
 # What people type. `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help bench test check engines test-engines test-machines test-docker test-airgap bench-client bench-sensors peers lock setup
+.PHONY: help bench test check engines test-engines test-machines test-docker test-airgap test-site site bench-client bench-sensors peers lock setup
 SHELL := /bin/bash
 
 RECIPE ?= smollm2-135m-cpu
@@ -19,7 +19,7 @@ setup:
 
 test: ## Run the tests that need nothing but this checkout
 	@scripts/setup.sh dev
-	@.venv/bin/python -m pytest -m "not engines and not machines and not docker and not airgap" $(ARGS)
+	@scripts/test.sh $(ARGS)
 
 check: ## Lint, format and type check
 	@scripts/setup.sh dev
@@ -38,6 +38,10 @@ test-docker: ## Run a server in real containers, by a Docker daemon of the test'
 	@scripts/setup.sh dev
 	@.venv/bin/python -m pytest -m docker $(ARGS)
 
+test-site: ## Look at the pages with a real Chromium (apt install chromium; npm for axe-core)
+	@scripts/setup.sh dev
+	@.venv/bin/python -m pytest -m browser $(ARGS)
+
 test-airgap: ## Pack a run here, install and do it in a network namespace without a route (root)
 	@scripts/setup.sh dev
 	@.venv/bin/python -m pytest -m airgap $(ARGS)
@@ -45,6 +49,9 @@ test-airgap: ## Pack a run here, install and do it in a network namespace withou
 test-machines: ## Cut cables between machines that are network namespaces (needs root, sshd and iproute2)
 	@scripts/setup.sh dev
 	@.venv/bin/python -m pytest -m machines $(ARGS)
+
+site: setup ## Build site/ from results/ and the published figures
+	@.venv/bin/harness site $(ARGS)
 
 bench-client: setup ## Measure the load client itself: its errors and its cost (2 minutes)
 	@.venv/bin/python scripts/bench_client.py

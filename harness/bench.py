@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from harness import offline
+from harness import offline, site, spending
 from harness.engines import ENGINES
 from harness.errors import EngineError, HarnessError, InvalidResult, MachineError, MemoryGuard, RecipeError
+from harness.hosts.base import Host
 from harness.hosts.cluster import open_places
 from harness.hosts.local import LocalHost, is_this_machine
 from harness.instruments import Instruments
@@ -24,9 +25,10 @@ from harness.order import Observer, Order
 from harness.recipe import lint, load
 from harness.recipe.overrides import apply
 from harness.report import text
+from harness.schema.machine import Machine
 from harness.schema.memory import MISFIT
 from harness.schema.plan import Plan
-from harness.schema.recipe import Recipe
+from harness.schema.recipe import UNKNOWN_MODEL, Recipe
 from harness.schema.result import Result
 from harness.sense import memory
 from harness.sense.egress import Watch
@@ -41,6 +43,7 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
     Raises `MachineError`, `EngineError`, `StoreError`; cells that are not valid are in the result, see `exit_code`.
     """
     plan = _ready_plan(order, observer)
+    spending.require(order.url, order.rates, order.cap_usd, plan.workload)
     here = any(node.here for node in plan.nodes) if plan.nodes else plan.launch is not None or is_this_machine(plan.host)
     named = (*open_named(order.named, order.environment), *open_nodes(plan.nodes, order.named, order.environment))
     sources = (*named, *open_sources(order.system_root)) if here else named
@@ -52,7 +55,8 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
         f"about {text.duration(plan.estimate.seconds)} in all"
     )
     egress = Watch()
-    instruments = Instruments(Sampler((*sources, egress)), order.machine, here=here, egress=egress)
+    others = [node.host for node in plan.nodes if not node.here]
+    instruments = Instruments(Sampler((*sources, egress)), order.machine, here=here, others=others, egress=egress)
     run = Run(order, plan, folder, observer, instruments, root)
     try:
         with ExitStack() as stack:
@@ -82,6 +86,9 @@ def bench(order: Order, root: Path, observer: Observer) -> tuple[Path, Result]:
         if not folder.finished:
             folder.finish(run.result("failed"))
         raise
+    finally:
+        if folder.finished:
+            site.keep_page(folder.path, observer.say)
     return folder.path, result
 
 
@@ -102,18 +109,22 @@ def serving(order: Order, log: Path, observer: Observer) -> Iterator[tuple[Plan,
 def recipe_for_url(url: str) -> Recipe:
     """A recipe for a server about which nothing is known but its address."""
     name = url.split("://")[-1].strip("/").replace("/", "-").replace(":", "-")
-    said = {"recipe_version": "2", "name": name, "model": "unknown", "runtime": "openai"}
+    said = {"recipe_version": "2", "name": name, "model": UNKNOWN_MODEL, "runtime": "openai"}
     return load.loads("".join(f'{key}: "{value}"\n' for key, value in said.items()), url)
 
 
 def with_image(order: Order) -> Order:
-    """The order with what its container image is on this machine, where Docker has it and the server's head runs here."""
-    if order.machine.docker is None:
+    """The order with what its container image is on the machine that the server, or its head, runs on, where Docker has it."""
+    if order.machine.docker is None and not order.nodes:
         return order
     launch = order.plan().launch
-    if launch is None or launch.image is None or launch.host is not None:
+    if launch is None or launch.image is None:
         return order
-    found = container.image(LocalHost(), launch.image)
+    if launch.host is None:
+        found = container.image(LocalHost(), launch.image)
+    else:
+        with open_places([launch.host], order.environment) as (place,):
+            found = container.image(place.host, launch.image)
     terms = msgspec.structs.replace(order.terms, images={launch.image: found} if found else {})
     return msgspec.structs.replace(order, terms=terms)
 
@@ -125,18 +136,19 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     if plan.launch is None:
         return plan
     if plan.nodes:  # they are looked at when we are connected to them
+        _look_at_memory(plan, observer)
+        if any(node.here for node in plan.nodes):
+            _reap(order, observer)
         return plan
     preflight.check(plan.requires, order.machine, plan.recipe_name)
     _look_at_memory(plan, observer)
     if order.offline:
         offline.check(plan, order.machine)
-    if order.machine.docker is not None:  # a container that was left behind may have the port
-        for left in container.reap(LocalHost()):
-            observer.say(f"Removed the container {left.name} of {left.created}: the run that started it was killed")
+    _reap(order, observer)
     if plan.launch.image is not None:
         container.check_server(LocalHost())
         container.check(plan.launch.image_found, plan.launch.image, order.machine.arch)
-    _check_flags(order, plan.engine, plan.launch.image)
+    _check_flags(order, plan, LocalHost(), order.machine)
     if not server.port_free(plan.host, plan.port):
         taken = f"port {plan.port} is taken{server.owner_of(plan.port)}"
         if "port" in order.overrides:
@@ -149,19 +161,27 @@ def _ready_plan(order: Order, observer: Observer) -> Plan:
     return plan
 
 
+def _reap(order: Order, observer: Observer) -> None:
+    """A container that was left behind may have the port, and the memory."""
+    for left in container.reap(LocalHost()) if order.machine.docker is not None else ():
+        observer.say(f"Removed the container {left.name} of {left.created}: the run that started it was killed")
+
+
 def _look_at_memory(plan: Plan, observer: Observer) -> None:
     """Raises `MachineError` where the server cannot start; what is only estimated is said."""
     fit = plan.fit
     if fit is None or fit.verdict != MISFIT:
         return
+    where = "the memory of each machine" if plan.nodes else "this machine's memory"
     if fit.certain:
-        raise MachineError(f"{plan.model} does not fit this machine's memory: {fit.text}", f"use {fit.setting}")
-    observer.say(f"It may not fit this machine's memory: {fit.text} With {fit.setting} it would.")
+        raise MachineError(f"{plan.model} does not fit {where}: {fit.text}", f"use {fit.setting}")
+    observer.say(f"It may not fit {where}: {fit.text} With {fit.setting} it would.")
 
 
-def _check_flags(order: Order, engine: str, image: str | None) -> None:
+def _check_flags(order: Order, plan: Plan, host: Host, machine: Machine) -> None:
     """Where it is known what the engine takes: asking vLLM or SGLang takes as long as their own refusal. Raises `RecipeError`."""
-    asked = flags.ask(LocalHost(), order.machine, engine, image, kept=order.cache)
+    image = plan.launch.image if plan.launch else None
+    asked = flags.ask(host, machine, plan.engine, image, kept=order.cache)
     if asked.flags and asked.own and (refused := lint.refused(apply(order.recipe, order.overrides).recipe, asked.flags)):
         raise refused
 
@@ -173,7 +193,11 @@ def _ranks(order: Order, plan: Plan, log: Path, observer: Observer) -> Iterator[
     with open_places(hosts, order.environment) as places:
         observer.say(f"Looking at {', '.join(hosts)}")
         floor = order.memory_floor_bytes
-        machines.require(machines.look(plan, places, order.machine.models.get(plan.model), floor))
+        model_path = order.machine.models.get(plan.model)
+        machines.require(machines.look(plan, places, model_path, floor, offline=order.offline))
+        head = places[0]
+        asked = flags.elsewhere(order.machine, plan.engine) if head.far else order.machine
+        _check_flags(order, plan, head.host, asked)
         oom.make_poor_victim()
         for place in places if order.drop_caches else ():
             drop_caches(place.host)

@@ -20,6 +20,11 @@ An error is two lines: what is wrong and where, and the next step. `harness/cli`
 from __future__ import annotations
 
 
+def one_line(text: str) -> str:
+    """Whatever would begin another line, or steer a terminal, as Python writes it: names and texts are other people's."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class HarnessError(Exception):
     """`message` says what is wrong and where; `hint` is the next step, one sentence."""
 
@@ -27,8 +32,8 @@ class HarnessError(Exception):
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = one_line(message)
+        self.hint = one_line(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\nHint: {self.hint}"

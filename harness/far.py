@@ -25,6 +25,8 @@ ANSWER_S = 30.0
 TICK = b"?\n"
 TICKS = 9
 PULSE_S, LEASE_S = 2.0, 20.0
+SILENCE_S = 60.0
+"""A program of ours says something twice a second. One that has been silent for so long hangs, though its connection stands."""
 
 
 class Tock(msgspec.Struct, frozen=True):
@@ -78,12 +80,20 @@ def compare(ask: Callable[[], int]) -> Offset:
 
 
 @contextmanager
-def beating(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Tells a child that has its order, every few seconds, that we are there."""
-    over = threading.Event()
+def beating(child: subprocess.Popen[bytes], silence_s: float = SILENCE_S) -> Iterator[Callable[[], None]]:
+    """Tells a child that has its order, every few seconds, that we are there. What it gives is to be called whenever the child is heard:
+    one that is silent for longer than `silence_s` is killed, so that nobody waits for it."""
+    over, heard = threading.Event(), clock.now()
+
+    def hear() -> None:
+        nonlocal heard
+        heard = clock.now()
 
     def beat() -> None:
-        while not over.wait(PULSE_S):
+        while not over.wait(min(PULSE_S, silence_s)):
+            if clock.since(heard) > silence_s:
+                child.kill()
+                return
             try:
                 if child.stdin is not None:
                     child.stdin.write(b"\n")
@@ -94,7 +104,7 @@ def beating(child: subprocess.Popen[bytes]) -> Iterator[None]:
     thread = threading.Thread(target=beat, name="beating", daemon=True)
     thread.start()
     try:
-        yield
+        yield hear
     finally:
         over.set()
         thread.join()

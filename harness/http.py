@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
@@ -26,6 +27,12 @@ class Reply(msgspec.Struct, frozen=True):
         """The decoded body. Raises `msgspec.DecodeError` when it is not JSON."""
         decoded: object = msgspec.json.decode(self.body)
         return decoded
+
+
+def api(url: str) -> str:
+    """What stands between a server's address and `/chat/completions`: `/v1`, unless the address has a version in it already, as
+    `https://generativelanguage.googleapis.com/v1beta/openai` has."""
+    return "" if re.search(r"/v\d\w*(/|$)", urlsplit(url).path) else "/v1"
 
 
 class Client:

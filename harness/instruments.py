@@ -8,12 +8,12 @@ import psutil
 
 from harness import clock
 from harness.hosts.local import LocalHost
-from harness.measure import health, power
+from harness.measure import health, power, trials
 from harness.measure.power_series import Channel, first_read
 from harness.schema.health import Canary, Health, Reason
 from harness.schema.machine import Machine
 from harness.schema.run import Trial
-from harness.schema.sensors import EDGE_NS, POWER_SCOPES, Absent, Idle, Sample
+from harness.schema.sensors import EDGE_NS, METER, POWER_SCOPES, WALL, Absent, Idle, Sample
 from harness.sense import canary, gpu_load, kernel_log
 from harness.sense.egress import Watch
 from harness.sense.sampler import Sampler
@@ -41,8 +41,11 @@ ANSWERS = 3
 class Instruments:
     """Of one run. `sampler` runs already."""
 
-    def __init__(self, sampler: Sampler, machine: Machine, *, here: bool, egress: Watch | None = None) -> None:
-        """`here`: the server runs on this machine. `egress`: one of the sampler's sources, if it has it."""
+    def __init__(
+        self, sampler: Sampler, machine: Machine, *, here: bool, others: Sequence[str] = (), egress: Watch | None = None
+    ) -> None:
+        """`here`: the server, or a part of it, runs on this machine. `others`: machines that the rest runs on. Their readings are judged,
+        but what should be read there, and their kernels' logs, are not looked at. `egress`: one of the sampler's sources, if it has it."""
         self.sampler, self.machine, self.here, self.egress = sampler, machine, here, egress
         self.idle: list[Idle] = []
         self.canaries: list[Canary] = []
@@ -54,6 +57,8 @@ class Instruments:
         self.first_read: dict[Channel, int] = {}
         """When each channel was first read [t_ns]: one that is lost later on is missed."""
         self._unseen: tuple[str, ...] | None = None if here else ("the machine that the server runs on",)
+        if others:
+            self._unseen = tuple(f"the whole of {host}" for host in others)
 
     def watts(self) -> dict[str, float]:
         """Now, by scope: of several sources that read it on one host the first one's, and over hosts the sum, where all have it. What was
@@ -61,14 +66,15 @@ class Instruments:
         found: dict[str, dict[str, dict[str, float]]] = {scope: {} for scope in POWER_SCOPES}
         hosts = set()
         for sample in self.sampler.latest().values():
-            hosts.add(sample.host)
+            if sample.source != METER:
+                hosts.add(sample.host)
             if sample.scope in POWER_SCOPES and sample.name.endswith(".power") and clock.since(sample.t_ns) < FRESH_S:
                 of_source = found[sample.scope].setdefault(sample.host, {})
                 of_source[sample.source] = of_source.get(sample.source, 0.0) + sample.value
         return {
             scope: sum(next(iter(of_host.values())) for of_host in found[scope].values())
             for scope in POWER_SCOPES
-            if found[scope] and hosts == found[scope].keys()
+            if found[scope] and (scope == WALL or hosts == found[scope].keys())
         }
 
     def look_before(self) -> None:
@@ -102,10 +108,11 @@ class Instruments:
         return max(gpus, default=heat.get("soc.temperature"))
 
     def take(self) -> list[Sample]:
-        """What was read since the last time. `around` then has that, and a little of before."""
+        """What was read since the last time. `around` then has that, and of before all that `trials.around` can ask for: the next trial may
+        begin a little earlier than the first of the new readings."""
         new = self.sampler.take()
         self.first_read = first_read(new) | self.first_read
-        since = new[0].t_ns - EDGE_NS if new else 0
+        since = new[0].t_ns - 2 * EDGE_NS if new else 0
         self.around = sorted([s for s in self.around if s.t_ns >= since] + new, key=lambda sample: sample.t_ns)
         return new
 
@@ -128,7 +135,8 @@ class Instruments:
             lacking = health.unseen(self.machine, still)
             self._unseen = tuple(dict.fromkeys((*(self._unseen or ()), *lacking)))
         foreign = _foreign(_processes(self.around), ours, self._before)
-        self._reasons += health.of_trial(trial, self.around, self.machine, {pid: _name(pid) for pid in foreign})
+        near = trials.around(self.around, trial)
+        self._reasons += health.of_trial(trial, near, self.machine, {pid: _name(pid) for pid in foreign})
 
     def sing(self, ask: Callable[[], float | None], *, resting: bool) -> None:
         """A canary: `ask` sends its request and gives its milliseconds per token. With `resting` nothing else runs on this machine, and the

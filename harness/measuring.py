@@ -31,6 +31,7 @@ from harness.schema.sensors import AFTER, BEFORE, Absent
 from harness.schema.weights import Weights
 from harness.schema.workload import Cell, Skipped
 from harness.session import open_session
+from harness.spending import Meter
 from harness.store import calibrations, canaries
 from harness.store.folder import ResultFolder
 from harness.units import seconds
@@ -42,6 +43,8 @@ AT_ONCE = 5000
 the cell is done: it takes time and memory for all of them at once."""
 SOAK_TRIAL = -1000
 """Prompts of load that is not measured are those of trials from here downwards."""
+CAP = "cap"
+"""What ends a cell whose next trial could cost more than was agreed to."""
 SANITY_HINT = (
     "its answers are in the result (harness results show latest); a wrong chat template, quantization or kernel does this. For a model "
     "that can only talk so: 'sanity: false' in the recipe's harness block"
@@ -62,6 +65,7 @@ class Run:
     ) -> None:
         self.order, self.plan, self.folder, self.observer, self.instruments = order, plan, folder, observer, instruments
         self.root = root
+        self.meter = Meter(order.rates, order.cap_usd)
         self.calibration = calibrations.newest(root, order.machine)
         self.earlier: list[Canary] = []
         """Of runs before this one, of the same recipe on this machine."""
@@ -87,6 +91,7 @@ class Run:
         if self.instruments.egress and running and (pid := running.container_pid):
             self.instruments.egress.follow(pid)
         self.session = open_session(self.plan, running, self.order.api_key, self.folder.id, self.order.served_model)
+        self.meter.beside = self.session.used
         self.plan, self.facts = self.session.plan, self.session.facts
         self.folder.save_plan(self.plan)
         path = self.order.machine.models.get(self.plan.model) if running and self.instruments.here else None
@@ -213,12 +218,18 @@ class Run:
         self._cool()
         index = len(self.trials)
         job = self.session.job(cell, index, first=not self.runs.get(cell.id))
+        if not self.meter.allows(job):
+            self._find("cap", "cells were not measured to the end: the next trial could have passed the sum that was agreed to")
+            if cell.id in self.runs:
+                self._work_out(cell, CAP)
+            return CAP
         raw = self.folder.trial_path(index)
         before = self.session.counters()
         start = clock.now()
         report = self._drive(job, raw, lambda progress: self._show(cell, progress, start))
         end = clock.now()
         records = drive.read_records(raw)
+        self.meter.add(records, job)
         after = self.session.settled_counters(before, sum(record.error is None for record in records))
         records = self.session.count(records, index)
         trial = Trial(
@@ -314,6 +325,9 @@ class Run:
             recipe_name=self.plan.recipe_name,
             recipe_sha256=self.plan.recipe_sha256,
             model=self.plan.model,
+            quantization=str(self.order.recipe.metadata.get("quantization") or ""),
+            nodes=max(1, len(self.plan.nodes)),
+            server="" if launch or self.instruments.here else self.plan.url,
             model_files=self.files,
             anchor=self.anchor,
             finished=None if state == "running" else _wall(),
@@ -332,6 +346,7 @@ class Run:
             cells=cells,
             skipped=(*self.plan.workload.skipped, *self.skipped),
             findings=(*((fake,) if fake else ()), *self._elsewhere(), *self.findings.values(), *goodput.findings(cells)),
+            spent=self.meter.spent(),
             notes=self.plan.notes,
         )
 
@@ -352,6 +367,10 @@ class Run:
         text = (
             f"the server ran on {', '.join(hosts)}: plan.json tells of these; the machine named here is where the harness ran"
         )
+        if meters := len(self.order.named.plugs):
+            text += (
+                f"; the watts of the wall are those of {meters} meter{'' if meters == 1 else 's'} (--plug), whatever is behind"
+            )
         return [Finding(code="machines", severity="note", text=text)]
 
 

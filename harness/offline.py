@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import psutil
 
-from harness.engines import flags
+from harness.engines import ENGINES, flags
 from harness.errors import MachineError
 from harness.schema.machine import Machine
 from harness.schema.plan import Plan
@@ -20,13 +19,7 @@ ENV = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS"
 """Without the last, vLLM 0.32.0 reports what it runs to its makers."""
 TRUE = ("1", "ON", "YES", "TRUE")
 """As huggingface_hub reads its HF_HUB_OFFLINE."""
-OTHER_MODELS = (
-    "--speculative-draft-model-path",
-    "--speculative-draft-model",
-    "--model-draft",
-    "--tokenizer",
-    "--tokenizer-path",
-)
+TOKENIZERS = ("--tokenizer", "--tokenizer-path")
 LOADS_NOTHING = "paced"
 """Our own server of known speed has no model."""
 
@@ -53,17 +46,9 @@ def models(plan: Plan) -> tuple[tuple[str, str | None], ...]:
     if launch is None or plan.engine == LOADS_NOTHING:
         return ()
     revision = plan.model_revision if plan.model_revision and plan.model_revision in " ".join(launch.argv) else None
-    return ((plan.model, revision), *((name, None) for name in dict.fromkeys(_others(launch.argv)) if name != plan.model))
-
-
-def _others(argv: Sequence[str]) -> Iterator[str]:
-    yield from (name for flag in OTHER_MODELS if (name := flags.value(argv, flag)))
-    try:
-        speculation = json.loads(flags.value(argv, "--speculative-config") or "null")
-    except json.JSONDecodeError:
-        return
-    if isinstance(speculation, dict) and isinstance(speculation.get("model"), str):
-        yield speculation["model"]
+    claim = ENGINES[plan.engine].memory(launch.argv, launch.env)
+    others = dict.fromkeys((claim.draft if claim else None, flags.value(launch.argv, *TOKENIZERS)))
+    return ((plan.model, revision), *((name, None) for name in others if name and name != plan.model))
 
 
 def check(plan: Plan, machine: Machine) -> None:
@@ -74,9 +59,10 @@ def check(plan: Plan, machine: Machine) -> None:
 
 def missing(plan: Plan, machine: Machine) -> tuple[str, str] | None:
     """Of the models the first that is not here, or not whole, and how it comes here."""
+    weightless = {flags.value(plan.launch.argv, *TOKENIZERS)} - {plan.model} if plan.launch else set()
     for name, revision in models(plan):
         found = model.place(name, revision, machine)
-        if why := found if isinstance(found, str) else _lacks(found):
+        if why := found if isinstance(found, str) else _lacks(found, weights=name not in weightless):
             return f"{name}: {why}", _fetch(name, revision)
     return None
 
@@ -87,9 +73,9 @@ def _fetch(name: str, revision: str | None) -> str:
     return "`make engines` brings the small models; see the recipe for others"
 
 
-def _lacks(place: Path) -> str:
+def _lacks(place: Path, *, weights: bool) -> str:
     try:
-        absent = hub.absent(place)
+        absent = hub.absent(place) or (["any weights"] if weights and not hub.has_weights(place) else [])
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         return f"{place} cannot be read: {error}"
     return f"{place} lacks {', '.join(absent)}" if absent else ""

@@ -11,10 +11,11 @@ import msgspec
 from harness import fits
 from harness.recipe.docker import Terms
 from harness.recipe.resolve import GridOverrides, resolve
+from harness.schema.bill import Rates
 from harness.schema.machine import Machine
 from harness.schema.node import Node
 from harness.schema.plan import Plan
-from harness.schema.recipe import Recipe
+from harness.schema.recipe import UNKNOWN_MODEL, Recipe
 from harness.sense.sources import Named
 
 
@@ -38,6 +39,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     served_model: str | None
     """With `url`: which of the models it serves."""
     api_key: str | None
+    rates: Rates | None = None
+    """What the server at `url` charges; None: nothing, or it is not known."""
+    cap_usd: float | None = None
+    """What the run may cost; None: nobody agreed to a sum."""
     named: Named = Named()
     """Meters and hosts whose sensors are read too."""
     memory_floor_bytes: int | None = None
@@ -56,7 +61,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Of the caller: what engines inherit is chosen from it."""
 
     def plan(self, **more: str) -> Plan:
-        """Reads the headers of the model's files, where it lies on this machine. Whether it fits other machines is not looked at."""
+        """Reads the headers of the model's files, where it lies on this machine."""
         plan = resolve(
             self.recipe,
             self.machine,
@@ -71,7 +76,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             terms=self.terms,
             nodes=self.nodes,
         )
-        return plan if plan.nodes else msgspec.structs.replace(plan, fit=fits.of_plan(plan, self.recipe, self.machine))
+        if self.url and self.served_model:
+            known = self.served_model if plan.model == UNKNOWN_MODEL else plan.model
+            plan = msgspec.structs.replace(plan, served_model=self.served_model, model=known)
+        return msgspec.structs.replace(plan, fit=fits.of_plan(plan, self.recipe, self.machine))
 
 
 class Now(msgspec.Struct, frozen=True, kw_only=True):

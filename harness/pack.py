@@ -10,13 +10,15 @@ image.tar            `docker save`, where the recipe runs in a container
 
 from __future__ import annotations
 
+import errno
 import platform
+import posixpath
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -51,6 +53,8 @@ class HubModel(msgspec.Struct, frozen=True):
 class PackedImage(msgspec.Struct, frozen=True):
     name: str
     id: str
+    layers: tuple[str, ...]
+    """By the hashes of what is in them, which are the same in every Docker; the id is not."""
     file: str
 
 
@@ -96,9 +100,10 @@ def pack(order: Order, to: Path, say: Say) -> str:
         )
         (to / unpack.MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     except OSError as error:
-        raise MachineError(
-            f"{error.filename or to}: {error.strerror}", "make room, or pack into another folder: --to DIR"
-        ) from None
+        hint = "make room, or pack into another folder: --to DIR"
+        if error.errno == errno.EFBIG:
+            hint = "FAT32 holds no file of 4 GiB or more: pack onto another file system, as exFAT: --to DIR"
+        raise MachineError(f"{error.filename2 or error.filename or to}: {error.strerror}", hint) from None
     return unpack.sha256(to / unpack.MANIFEST)
 
 
@@ -116,6 +121,13 @@ def _check(plan: Plan, machine: Machine) -> None:
         )
     if missing := offline.missing(plan, machine):
         raise MachineError(f"{missing[0]}, so it cannot be packed", missing[1])
+    for name, revision in offline.models(plan):
+        found = model.place(name, revision, machine)
+        assert isinstance(found, Path)  # as checked
+        if PurePosixPath(goes_to(name, found)).parts[0] in ("..", "~"):
+            raise MachineError(
+                f"{name} has another place on each machine", "write its whole path, or one below the working folder"
+            )
     if not RUN_LOCK.exists():
         raise MachineError(
             "packing needs the harness's checkout, with its requirements/", "clone the project, and pack from there"
@@ -135,13 +147,20 @@ def _models(plan: Plan, machine: Machine, to: Path, say: Say) -> tuple[dict[str,
         if found.parent.name == "snapshots":
             hubs.append(_snapshot(name, found, to / "models"))
             continue
-        there = str(found) if name.startswith("/") else f".engines/models/{found.name}"
+        there = goes_to(name, found)
         files = hub.files(found) if found.is_dir() else {"": found}
         for inside, file in files.items():
             packed = Path("models", str(number), inside or found.name)
             _copy(file, to / packed)
             place[f"{there}/{inside}".rstrip("/")] = packed.as_posix()
     return place, tuple(hubs)
+
+
+def goes_to(name: str, found: Path) -> str:
+    """Where its recipe looks for a model that is no hub's: in the folder that is unpacked into, unless its path is whole."""
+    if name.startswith((".", "~", "/")):
+        return posixpath.normpath(name)
+    return f".engines/models/{found.name}"
 
 
 def _snapshot(repo: str, snapshot: Path, to: Path) -> HubModel:
@@ -168,7 +187,8 @@ def _image(found: Image, to: Path, say: Say) -> PackedImage:
     if "@" in found.name:
         _run(["docker", "tag", found.id, name])
     _run(["docker", "save", "--output", str(to / "image.tar"), name])
-    return PackedImage(name, found.id, "image.tar")
+    layers = _run(["docker", "image", "inspect", "--format", "{{json .RootFS.Layers}}", name])
+    return PackedImage(name, found.id, msgspec.json.decode(layers, type=tuple[str, ...]), "image.tar")
 
 
 def kept_name(name: str) -> str:
@@ -227,8 +247,9 @@ def _entry(path: Path) -> Entry:
     return Entry(path.stat().st_size, unpack.sha256(path))
 
 
-def _run(argv: Sequence[str]) -> None:
+def _run(argv: Sequence[str]) -> str:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         said = " ".join(f"{done.stdout} {done.stderr}".split())[-500:]
         raise MachineError(f"{' '.join(argv[:4])} failed: {said}", "mend what it names, and pack again into an empty folder")
+    return done.stdout

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.hosts.base import Host
+from harness.hosts.nodes import hugging_face
 from harness.schema.machine import Gpu, Machine
 from harness.schema.run import FileHash
 
@@ -32,6 +33,7 @@ def probe(host: Host, *, engines_home: Path, env: Mapping[str, str]) -> Machine:
     installs."""
     home = env.get("HOME") or str(Path.home())
     gpus, gpu_driver, cuda_driver = _nvml()
+    caches = hugging_face(env, home)
     return Machine(
         hostname=socket.gethostname(),
         os=_os_name(_text(host, "/etc/os-release") or ""),
@@ -51,7 +53,8 @@ def probe(host: Host, *, engines_home: Path, env: Mapping[str, str]) -> Machine:
         models=_models(engines_home),
         python=sys.executable,
         home=home,
-        hf_home=env.get("HF_HOME") or str(Path(env.get("XDG_CACHE_HOME") or f"{home}/.cache") / "huggingface"),
+        hf_home=caches[0],
+        hf_hub=caches[1],
     )
 
 

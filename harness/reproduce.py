@@ -10,7 +10,7 @@ import msgspec
 from harness.bench import exit_code as valid_code
 from harness.errors import Inconclusive, NotReproduced, RecipeError, StoreError
 from harness.measure import equivalence
-from harness.measure.differences import differences
+from harness.measure.differences import differences, unlike
 from harness.order import Order
 from harness.recipe import load, resolve
 from harness.schema.health import DEGRADED
@@ -90,7 +90,7 @@ def repeated_order(order: Order, earlier: Measured) -> Order:
 def of_recipe(recipe: Recipe, now: Measured) -> Reproduction:
     """The recipe's published figures beside a result."""
     profile = now.plan.workload.profile
-    reason = _spoilt(now.result)
+    reason = spoilt(now.result)
     comparisons = []
     for figure in recipe.harness.published:
         untestable = _untestable(figure)
@@ -107,24 +107,24 @@ def of_recipe(recipe: Recipe, now: Measured) -> Reproduction:
             conditions=figure.conditions,
         )
         comparisons.append(_compared(claim, untestable or reason, now.result))
-    notes = (*_state(now.result), *_environment(now))
+    notes = (*state(now.result), *_environment(now))
     return Reproduction(of=recipe.name, result=now.result.id, comparisons=tuple(comparisons), differences=(), notes=notes)
 
 
 def of_result(earlier: Measured, now: Measured) -> Reproduction:
     """Every main figure of an earlier result beside a later one's."""
-    reason = _spoilt(earlier.result) or _spoilt(now.result)
+    reason = spoilt(earlier.result) or spoilt(now.result)
     comparisons = [
-        _compared(claim, reason or _unsound(cell), now.result)
+        _compared(claim, reason or _unsound(cell) or _unlike(cell, earlier, now), now.result)
         for cell in earlier.result.cells
-        for claim in _claims(earlier.result, cell)
+        for claim in claims(earlier.result, cell)
     ]
     return Reproduction(
         of=earlier.result.id,
         result=now.result.id,
         comparisons=tuple(comparisons),
         differences=differences((earlier.result, earlier.plan), (now.result, now.plan)),
-        notes=tuple(_state(now.result)),
+        notes=tuple(state(now.result)),
     )
 
 
@@ -157,10 +157,11 @@ def _point(figure: Published, base: Profile) -> tuple[int, int, int, int]:
 def _find(result: Result, point: tuple[int, int, int, int]) -> str | None:
     """The id of the cell that was measured, or was to be, under these conditions."""
     cells = [*(done.cell for done in result.cells), *(skipped.cell for skipped in result.skipped)]
-    return next((cell.id for cell in cells if (cell.depth, cell.pp, cell.tg, cell.concurrency) == point), None)
+    plain = [cell for cell in cells if cell.turns == 1 and not cell.mix and not cell.variant]
+    return next((cell.id for cell in plain if (cell.depth, cell.pp, cell.tg, cell.concurrency) == point), None)
 
 
-def _claims(result: Result, cell: CellResult) -> Iterator[Claim]:
+def claims(result: Result, cell: CellResult) -> Iterator[Claim]:
     for name in MAIN:
         figure = cell.figures.get(name)
         if figure is not None and figure.value is not None:
@@ -187,7 +188,7 @@ def _compared(claim: Claim, reason: str | None, now: Result) -> Comparison:
     return equivalence.compare(claim, cell, skipped or "no cell has its conditions")
 
 
-def _spoilt(result: Result) -> str | None:
+def spoilt(result: Result) -> str | None:
     """Why no figure of a result counts."""
     return next((f"result {result.id}: {finding.text}" for finding in result.findings if finding.severity == "invalid"), None)
 
@@ -196,7 +197,16 @@ def _unsound(cell: CellResult) -> str | None:
     return None if cell.verdict == "valid" else f"the cell of the earlier result is {cell.verdict}"
 
 
-def _state(now: Result) -> Iterator[str]:
+def _unlike(cell: CellResult, earlier: Measured, now: Measured) -> str | None:
+    """Why its figures and those of the later cell of its name are of two things."""
+    later = next((each.cell for each in now.result.cells if each.cell.id == cell.cell.id), None)
+    if later is None:
+        return None
+    said = unlike((cell.cell, earlier.plan.workload), (later, now.plan.workload))
+    return said and f"the conditions are not the same: {said}"
+
+
+def state(now: Result) -> Iterator[str]:
     if now.state != "complete":
         yield f"the run ended early ({now.state}): figures are of the trials that were finished"
     if now.health and now.health.verdict == DEGRADED:
@@ -209,6 +219,9 @@ def _environment(now: Measured) -> Iterator[str]:
     gpu = ", ".join(dict.fromkeys(gpu.name for gpu in result.machine.gpus)) or "no NVIDIA GPU"
     image = f" in {plan.launch.image}" if plan.launch and plan.launch.image else ""
     yield f"measured on {gpu}, {result.machine.cpu_model}, by {result.engine.name} {result.engine.version or '(version not known)'}{image}"
+    kinds = ", ".join(dict.fromkeys(cell.cell.prompt_class for cell in result.cells))
+    if kinds:
+        yield f"the prompts were {kinds}, the temperature {plan.workload.sampling.temperature:g}"
     if plan.overrides:
         yield "overridden: " + ", ".join(f"{key}={value}" for key, value in plan.overrides.items())
     yield from plan.notes

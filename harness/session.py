@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
 
 from harness import clock, http
-from harness.engines import ENGINES, detect
+from harness.engines import ENGINES, detect, openai_api
 from harness.engines.base import Engine
 from harness.errors import EngineError
 from harness.launch.server import Server
@@ -19,14 +20,16 @@ from harness.load.tokens import Measured, Ruler
 from harness.measure import sanity, speculation
 from harness.measure.sanity import Question
 from harness.recipe import cells
+from harness.schema.bill import Bill
 from harness.schema.job import Ask, Job, Stage
 from harness.schema.plan import Plan
+from harness.schema.recipe import UNKNOWN_MODEL
 from harness.schema.request import Record
 from harness.schema.result import Answer, Sanity
 from harness.schema.run import EngineFacts
-from harness.schema.workload import Cell
+from harness.schema.workload import Cell, Sampling
 
-PATH = "/v1/chat/completions"
+CHAT = "/chat/completions"
 PROBE_TRIAL = -1
 CANARY = "Count from one to one hundred in words, separated by commas."
 CANARY_TOKENS = 24
@@ -36,6 +39,10 @@ FORCE_LENGTH = ("ignore_eos", "min_tokens")
 """Request fields that keep a model from ending its answer."""
 RETOKENIZED = 3
 """Answers of each trial that are counted a second time, by the tokenizer."""
+OPTIONAL = {"max_tokens": "max_completion_tokens", "seed": None, "temperature": None, "top_p": None, "stream_options": None}
+"""Request fields that some servers do not take, and what they take instead."""
+LEARN_TOKENS = 16
+LEARN_TIMEOUT_S = 120.0
 SETTLE_S = 3.0
 """Engines publish their counters a little after the last token: they are read until they stand still, at most this long."""
 
@@ -64,7 +71,7 @@ class Session:
         payload = {name: value for name, value in msgspec.json.decode(body).items() if name not in ("stream", "stream_options")}
         start = clock.now()
         try:
-            reply = self._talk.ask(PATH, payload, "the canary")
+            reply = self._talk.chat(payload, "the canary")
         except EngineError:
             return None
         took_ms = clock.since(start) * 1e3
@@ -92,7 +99,7 @@ class Session:
             "temperature": sampling.temperature,
             "seed": sampling.seed,
         }
-        match self._talk.ask(PATH, payload, "a question"):
+        match self._talk.chat(payload, "a question"):
             case {"choices": [{"message": dict(message)}, *_], **rest}:
                 said = [part for name in SPOKEN if isinstance(part := message.get(name), str)]
                 usage = rest.get("usage")
@@ -110,7 +117,7 @@ class Session:
             scheme=place.scheme,
             host=place.hostname or "",
             port=self.plan.port,
-            path=place.path.rstrip("/") + PATH,
+            path=place.path.rstrip("/") + http.api(self.plan.url) + CHAT,
             cpus=self.plan.driver_cpus or None,
             stages=tuple(parts),
         )
@@ -121,7 +128,12 @@ class Session:
             fields = {name: value for name, value in fields.items() if name not in FORCE_LENGTH}
         sampling = self.plan.workload.sampling
         body = prompts.body(
-            messages, model=self.plan.served_model, tokens=tokens, sampling=sampling, fields=prompts.merged(fields, cell.fields)
+            messages,
+            model=self.plan.served_model,
+            tokens=tokens,
+            sampling=sampling,
+            fields=prompts.merged(fields, cell.fields),
+            refused=self._talk.refused,
         )
         return Ask(phase, body, asked_tokens=tokens if cell.exact else None)
 
@@ -135,6 +147,10 @@ class Session:
             return tokens.retokenize(filled, self.ruler, sample=RETOKENIZED, seed=trial)
         except EngineError:
             return list(records)
+
+    def used(self) -> Bill:
+        """What was asked of the server besides the jobs."""
+        return self._talk.used
 
     def counters(self) -> dict[str, float]:
         return self._talk.counters(self.engine)
@@ -163,6 +179,10 @@ class Talk:
 
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url
+        self.refused: dict[str, str | None] = {}
+        """Request fields that the server does not take, and what it takes instead; None: nothing."""
+        self.used = Bill()
+        """Of what was asked here, by usage."""
         self._client = http.Client(url, {} if api_key is None else {"authorization": f"Bearer {api_key}"})
 
     def page(self, path: str) -> object | None:
@@ -178,6 +198,29 @@ class Talk:
             return {}
         reply = self._client.fetch(engine.METRICS)
         return engine.counters(reply.text) if reply.ok else {}
+
+    def chat(self, payload: Mapping[str, object], what: str) -> object:
+        """The answer to a chat completion that is not streamed, as the server takes it. Raises `EngineError`."""
+        reply = self.ask(http.api(self.url) + CHAT, prompts.accepted(payload, self.refused), what)
+        match reply:
+            case {"usage": {"prompt_tokens": int(sent), "completion_tokens": int(got)}}:
+                self.used += Bill(requests=1, input_tokens=sent, output_tokens=got)
+        return reply
+
+    def learn(self, model: str, sampling: Sampling) -> None:
+        """Which of our fields the server does not take, by its refusals: providers differ, and models of one provider too."""
+        asked = prompts.body([Message("user", "Say yes.")], model=model, tokens=LEARN_TOKENS, sampling=sampling, fields={})
+        payload = msgspec.json.decode(asked)
+        for _ in OPTIONAL:
+            reply = self._client.fetch(
+                http.api(self.url) + CHAT, payload=prompts.accepted(payload, self.refused), timeout_s=LEARN_TIMEOUT_S
+            )
+            if reply.ok:
+                self.used += Bill(requests=1, output_tokens=LEARN_TOKENS)
+            named = [name for name in OPTIONAL if name not in self.refused and re.search(rf"\b{name}\b", reply.text)]
+            if reply.status not in (400, 422) or not named:
+                return  # whatever else it refuses, the next request says it in the server's words
+            self.refused[named[0]] = OPTIONAL[named[0]]
 
     def ask(self, path: str, payload: object, what: str, timeout_s: float = 600.0) -> object:
         """The JSON answer to `payload`. Raises `EngineError`."""
@@ -195,7 +238,7 @@ class Talk:
         )
 
     def reachable(self) -> None:
-        reply = self._client.fetch("/v1/models")
+        reply = self._client.fetch(f"{http.api(self.url)}/models")
         if reply.status == 0:
             raise EngineError(f"{self.url} does not answer: {reply.text}", "check that the server runs, and its address")
         if reply.status in (401, 403):
@@ -214,9 +257,14 @@ def open_session(plan: Plan, running: Server | None, api_key: str | None, run_id
     if running is None:
         talk.reachable()
         engine = detect(talk.page)
-        plan = msgspec.structs.replace(plan, engine=engine.NAME, served_model=model or _served(talk) or plan.served_model)
-    known = engine.facts(talk.page)
-    limit = known.context_limit or plan.context_limit
+        served = model or _served(talk) or plan.served_model
+        known = plan.model if plan.model != UNKNOWN_MODEL else served
+        plan = msgspec.structs.replace(plan, engine=engine.NAME, served_model=served, model=known)
+        if engine.NAME == openai_api.NAME:
+            talk.learn(served, plan.workload.sampling)
+            plan = msgspec.structs.replace(plan, notes=(*plan.notes, *map(_refusal, talk.refused.items())))
+    told = engine.facts(talk.page)
+    limit = told.context_limit or plan.context_limit
     work = plan.workload
     fitting = cells.workload(work.profile_name, work.profile, seed=work.seed, context_limit=limit, trace=work.trace)
     plan = msgspec.structs.replace(plan, context_limit=limit, workload=fitting)
@@ -228,8 +276,8 @@ def open_session(plan: Plan, running: Server | None, api_key: str | None, run_id
     ruler = _ruler(plan, engine, talk)
     facts = EngineFacts(
         name=engine.NAME,
-        version=known.version,
-        settings=known.settings,
+        version=told.version,
+        settings=told.settings,
         start_s=running.start_s if running else {},
         context_limit=limit,
         prompt_overhead_tokens=ruler.overheads.get(1),
@@ -237,8 +285,13 @@ def open_session(plan: Plan, running: Server | None, api_key: str | None, run_id
     return Session(plan, engine, facts, ruler, running, talk, run_id)
 
 
+def _refusal(field: tuple[str, str | None]) -> str:
+    name, instead = field
+    return f"The server does not take {name}: requests {f'say {instead}' if instead else 'go without it'}."
+
+
 def _served(talk: Talk) -> str | None:
-    match talk.page("/v1/models"):
+    match talk.page(f"{http.api(talk.url)}/models"):
         case {"data": [{"id": str(name)}, *_]}:
             return name
         case _:
@@ -267,7 +320,7 @@ def _ruler(plan: Plan, engine: Engine, talk: Talk) -> Ruler:
 
 def _measure(plan: Plan, talk: Talk, prompt: Prompt) -> Measured:
     payload = {"model": plan.served_model, "messages": list(prompt.messages), "max_tokens": 1, "temperature": 0}
-    reply = talk.ask(PATH, payload, "a request of one token")
+    reply = talk.chat(payload, "a request of one token")
     match reply:
         case {"usage": {"prompt_tokens": int(used)}}:
             return Measured(prompt.texts, used)

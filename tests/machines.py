@@ -61,7 +61,9 @@ class Machines:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PATH": f"{self.folder}/bin:{self._path}"}
+        """Without the engines of whoever runs the tests, and what they once said of their flags."""
+        ours = {"PATH": f"{self.folder}/bin:{self._path}", "XDG_CACHE_HOME": f"{self.folder}/cache"}
+        return {**os.environ, **ours, "HARNESS_ENGINES": f"{self.folder}/engines"}
 
     def command(self, *words: str, **more: str) -> subprocess.Popen[str]:
         """`harness WORDS` at home."""

@@ -34,6 +34,8 @@ def paced(
     behave: str = "",
     api_key: str | None = None,
     says: str = "words",
+    stranger: bool = False,
+    refuses: str = "",
     jitter: float = 0.0,
     port: int = 0,
 ) -> Iterator[Paced]:
@@ -42,7 +44,8 @@ def paced(
         log.touch()
         words = ["--ttft-ms", str(ttft_ms), "--tpot-ms", str(tpot_ms), "--tokens-per-event", str(tokens_per_event)]
         words += ["--behave", behave, "--log", str(log), "--port", str(port)]
-        words += ["--says", says, "--jitter", str(jitter)]
+        words += ["--says", says, "--jitter", str(jitter), "--refuses", refuses]
+        words += ["--stranger"] if stranger else []
         if api_key is not None:
             words += ["--api-key", api_key]
         child = subprocess.Popen([sys.executable, "-m", "harness.engines.paced", *words], stdout=subprocess.PIPE)

@@ -21,21 +21,27 @@ STAGES = {
     "weights",
     "measure",
     "store",
+    "board",
     "facts",
     "report",
 }
 CONDUCTOR = {
     "bench",
     "calibrate",
+    "costs",
+    "compare",
     "doctor",
     "fits",
     "instruments",
     "measuring",
     "offline",
+    "observe",
     "order",
     "pack",
     "reproduce",
     "session",
+    "site",
+    "spending",
     "unpack",
     "verify",
 }
@@ -45,7 +51,8 @@ ALSO = {  # besides its own folder, the schema and the base
     "launch": {"hosts", "engines"},
     "sense": {"hosts"},
     "probe": {"hosts"},
-    "report": {"measure"},
+    "board": {"measure", "facts"},
+    "report": {"measure", "board"},
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import clock
+from harness import clock, unpack
 from harness.hosts.base import Ran
 from harness.hosts.local import LocalHost
 from harness.probe import hash_files, probe
@@ -37,6 +37,23 @@ def test_this_machine(tmp_path: Path) -> None:
     assert look(tmp_path, HF_HOME="/data/hf").hf_home == "/data/hf"
 
 
+@pytest.mark.parametrize(
+    ("env", "hub"),
+    [
+        ({}, "/home/somebody/.cache/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "/c", "HF_HOME": "/data/hf"}, "/data/hf/hub"),
+        ({"HF_HOME": "/data/hf", "HUGGINGFACE_HUB_CACHE": "/old"}, "/old"),
+        ({"HUGGINGFACE_HUB_CACHE": "/old", "HF_HUB_CACHE": "/models"}, "/models"),
+    ],
+)
+def test_where_models_lie_goes_by_the_variables_of_huggingface_hub(tmp_path: Path, env: dict[str, str], hub: str) -> None:
+    """`unpack` puts them there, and needs none of our modules to know it."""
+    assert look(tmp_path, **env).hf_hub == hub
+    assert str(unpack.hub_folder(env)) == hub.replace("/home/somebody", str(Path.home()))
+
+
+@pytest.mark.quiet
 def test_it_is_quick(tmp_path: Path) -> None:
     look(tmp_path)
     began = clock.now()

@@ -11,7 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import facts, machine, machines, packs, recipes, results, settings, sovereignty
+from harness.cli import (
+    board,
+    cost,
+    facts,
+    machine,
+    machines,
+    observe,
+    packs,
+    recipes,
+    results,
+    settings,
+    site,
+    sovereignty,
+    spending,
+)
+from harness.cli import compare as comparing
 from harness.cli import reproduce as reproducing
 
 if TYPE_CHECKING:
@@ -27,7 +42,12 @@ app = typer.Typer(
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(results.app, name="results")
 app.add_typer(facts.app, name="facts")
+app.command("board")(board.board)
+app.command("site")(site.site)
+app.command("plot")(site.plot)
+app.command("observe")(observe.observe)
 app.command("verify")(results.verify)
+app.command("cost")(cost.cost)
 app.command("sovereignty")(sovereignty.sovereignty)
 app.command("pack")(packs.pack)
 app.command("unpack")(packs.unpack)
@@ -137,6 +157,8 @@ def bench(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
     ] = None,
+    price: spending.Price = None,
+    max_usd: spending.MaxUsd = None,
     plug: machine.Plug = None,
     plug_token_env: machine.PlugToken = None,
     sense_host: SenseHost = None,
@@ -177,6 +199,8 @@ def bench(
         url=url,
         model=model,
         api_key_env=api_key_env,
+        price=price,
+        max_usd=max_usd,
         plug=plug,
         plug_token_env=plug_token_env,
         sense_host=sense_host,
@@ -190,6 +214,7 @@ def bench(
     from harness import bench as conductor
     from harness.cli.progress import Terminal, interruptible
 
+    order = spending.agreed(order)
     with interruptible(), Terminal(quiet=json) as terminal:
         path, result = conductor.bench(order, results_dir or settings.results_root(), terminal)
     results.print_result(path, result, json)
@@ -276,6 +301,8 @@ def reproduce(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
     ] = None,
+    price: spending.Price = None,
+    max_usd: spending.MaxUsd = None,
     plug: machine.Plug = None,
     plug_token_env: machine.PlugToken = None,
     sense_host: SenseHost = None,
@@ -305,6 +332,8 @@ def reproduce(
         allow=allow,
         offline=offline,
         api_key_env=api_key_env,
+        price=price,
+        max_usd=max_usd,
         plug=plug,
         plug_token_env=plug_token_env,
         sense_host=sense_host,
@@ -318,7 +347,59 @@ def reproduce(
     if dry_run:
         _print_plan(again, json)
         return
-    sys.exit(reproducing.compared(what, reproducing.measured(again, root, quiet=json), json, keep=True))
+    sys.exit(reproducing.compared(what, reproducing.measured(spending.agreed(again), root, quiet=json), json, keep=True))
+
+
+@app.command()
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="A recipe, which is measured, or a stored result, which is read.")],
+    two: Annotated[str, typer.Argument(metavar="B", help="What it is held against: a recipe or a result, as A is one.")],
+    blocks: Annotated[
+        int | None, typer.Option(metavar="N", help="Of recipes: how often ABBA (then BAAB) is measured.  [default: 6]")
+    ] = None,
+    unlike: Annotated[bool, typer.Option("--unlike", help="Compare even if not the same was asked of the two.")] = False,
+    profile: ProfileName = None,
+    set_: Set = None,
+    set_b: Annotated[
+        list[str] | None, typer.Option("--set-b", metavar="KEY=VALUE", help="As --set, for B only (repeatable).")
+    ] = None,
+    pp: Pp = None,
+    tg: Tg = None,
+    concurrency: Concurrency = None,
+    runs: Runs = None,
+    requests: Requests = None,
+    seed: Seed = 0,
+    pin: Pin = None,
+    allow: Allow = None,
+    offline: Offline = False,
+    memory_floor: MemoryFloor = None,
+    drop_caches: DropCaches = False,
+    results_dir: Annotated[
+        Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print how often what is measured, and stop.")] = False,
+    json: Json = False,
+) -> None:
+    """Say which of two is faster: measure two recipes in turns, or read two results."""
+    ordering = partial(
+        settings.order,
+        pp=pp,
+        tg=tg,
+        concurrency=concurrency,
+        runs=runs,
+        requests=requests,
+        seed=seed,
+        pin=pin,
+        allow=allow,
+        offline=offline,
+        memory_floor=memory_floor,
+        drop_caches=drop_caches,
+    )
+    sides = [partial(ordering, profile=profile, set_=words) for words in (set_, [*(set_ or []), *(set_b or [])])]
+    root = results_dir or settings.results_root()
+    sys.exit(
+        comparing.compared((one, two), root, (sides[0], sides[1]), blocks=blocks, unlike=unlike, dry_run=dry_run, json=json)
+    )
 
 
 @app.command()

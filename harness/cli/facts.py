@@ -36,7 +36,7 @@ def list_(
     from harness.report import facts as text
 
     day = settings.day(today)
-    found = _tables(day)
+    found = tables(day)
     if table is not None and table not in found:
         near = did_you_mean(table, list(found))
         hint = f"did you mean '{near}'?" if near else f"known: {', '.join(found)}"
@@ -62,7 +62,7 @@ def show(
     from harness.report import facts as text
 
     day = settings.day(today)
-    name, found = _one(row, _tables(day))
+    name, found = _one(row, tables(day))
     if json:
         _print_json(found)
     else:
@@ -100,7 +100,7 @@ def import_(
     print(f"{brought.path}: {counts or 'no rows'}{left}")
 
 
-def _tables(day: datetime.date) -> dict[str, tuple[msgspec.Struct, ...]]:
+def tables(day: datetime.date) -> dict[str, tuple[msgspec.Struct, ...]]:
     """With the prices of the package among those of the files."""
     from harness.facts import load, prices
 

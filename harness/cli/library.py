@@ -25,7 +25,7 @@ def import_(
     offline: Offline = False,
 ) -> None:
     """Copy recipes into your own folder, as they are, with a note of where they are from."""
-    from harness.errors import RecipeError
+    from harness.errors import RecipeError, one_line
     from harness.hosts.local import LocalHost
     from harness.library import imports, sources
 
@@ -33,11 +33,11 @@ def import_(
     folder = settings.user_recipes()
     kept = 0
     for outcome in imports.bring(read, folder, name=name, force=force):
-        print(f"{outcome.state:9}  {outcome.path}: {outcome.name}")
+        print(one_line(f"{outcome.state:9}  {outcome.path}: {outcome.name}"))
         kept += outcome.state != imports.REFUSED
     if not kept:
         raise RecipeError(f"{read.name}: nothing was imported", "the lines above say why; recipes are YAML files with 'model:'")
-    print(f"{kept} recipes are in {folder}")
+    print(f"{count(kept)} in {folder}")
 
 
 def export(
@@ -90,7 +90,8 @@ def list_() -> None:
 
     for found in registries.known(settings.registries_folder()):
         hidden = "" if found.visible else ", not listed unless asked for"
-        print(f"@{found.name}  {found.source} {(found.commit or '')[:12]} of {found.date}{hidden}")
+        commit = f" {found.commit[:12]}" if found.commit else ""
+        print(f"@{found.name}  {found.source}{commit} of {found.date}{hidden}")
         if found.description:
             print(f"    {found.description}")
 
@@ -103,11 +104,17 @@ def remove(name: Annotated[str, typer.Argument(help="A registry.")]) -> None:
     print(f"@{registries.remove(settings.registries_folder(), name).name} was removed")
 
 
+def count(recipes: int) -> str:
+    return f"{recipes} recipe" + "s" * (recipes != 1)
+
+
 def _print(filled: Filled) -> None:
+    from harness.errors import one_line
+
     commit = f" at {filled.registry.commit[:12]}" if filled.registry.commit else ""
-    print(f"@{filled.registry.name}: {filled.recipes} recipes of {filled.registry.source}{commit}")
+    print(f"@{filled.registry.name}: {count(filled.recipes)} of {filled.registry.source}{commit}")
     for path, why in filled.refused:
-        print(f"  refused  {path}: {why}")
+        print(one_line(f"  refused  {path}: {why}"))
 
 
 def recipe_files(only: str | None, *, hidden: bool) -> list[tuple[str | None, Path]]:

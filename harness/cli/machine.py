@@ -65,7 +65,8 @@ def doctor(
             "--hosts: no recipe is named that these machines are to run", "name one: harness doctor RECIPE --hosts …"
         )
     if nodes and chosen is not None:
-        checks = list(of_machines.look(chosen, found, nodes, os.environ))
+        cache = settings.cache_folder()
+        checks = list(of_machines.look(chosen, found, nodes, os.environ, cache=cache, say=_aside))
     else:
         patient = Patient(
             host,

@@ -27,11 +27,16 @@ def list_(
     """Every recipe that can be run by name."""
     import msgspec
 
+    from harness.errors import RecipeError
     from harness.recipe import load
 
     recipes = []
     for name, path in library.recipe_files(registry, hidden=hidden):
-        recipe = load.load(path)
+        try:
+            recipe = load.load(path)
+        except RecipeError as error:  # it must not hide the others
+            _say(f"Not a recipe: {error.message}")
+            continue
         recipes.append(msgspec.structs.replace(recipe, name=name) if name else recipe)
     if json:
         print(
@@ -86,18 +91,27 @@ def lint(
 
     paths: list[Path] = [settings.recipe_path(name) for name in names] if names else catalog.paths(settings.recipe_folders())
     ask = cache(partial(flags.ask, LocalHost(), settings.machine(), kept=settings.cache_folder(), say=_say))
-    findings, told = [], set()
+    findings: list[lint.Finding] = []
+    told, unread = set(), []
     for path in paths:
-        recipe = load.load(path)
+        try:
+            recipe = load.load(path)
+        except RecipeError as error:
+            unread.append(error)
+            continue
         asked = ask(engine_of(recipe) or "", recipe.container)
         findings += lint.lint(recipe, asked.flags, own=asked.own)
         told.add(f"Flags by {said(asked.flags)}" if asked.flags else f"Flags by heart only: {asked.reason}")
-    for line in [*findings, *sorted(told)]:
+    if len(paths) == len(unread) == 1:
+        raise unread[0]
+    for line in [*(f"error: {error.message}; {error.hint}" for error in unread), *findings, *sorted(told)]:
         print(line)
-    errors = [finding for finding in findings if finding.severity == lint.ERROR]
+    errors = len(unread) + sum(finding.severity == lint.ERROR for finding in findings)
     if errors:
-        raise RecipeError(f"{len(errors)} errors in {len(paths)} recipes", "mend the lines marked error above")
-    print(f"{len(paths)} recipes read, {len(findings)} remarks")
+        raise RecipeError(
+            f"{errors} error{'s' * (errors != 1)} in {library.count(len(paths))}", "mend the lines marked error above"
+        )
+    print(f"{library.count(len(paths))} read, {len(findings)} remark{'s' * (len(findings) != 1)}")
 
 
 def _say(text: str) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from harness.order import Order
     from harness.recipe.catalog import Shelf
+    from harness.schema.bill import Rates as BillRates
     from harness.schema.machine import Machine
     from harness.schema.recipe import Recipe
     from harness.schema.workload import TraceRow
@@ -47,8 +48,9 @@ def cache_folder() -> Path:
 
 
 def offline() -> bool:
-    """As huggingface_hub reads that variable."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    from harness.offline import asked
+
+    return asked(os.environ)
 
 
 def user_recipes() -> Path:
@@ -134,6 +136,8 @@ def order(
     url: str | None = None,
     model: str | None = None,
     api_key_env: str | None = None,
+    price: str | None = None,
+    max_usd: float | None = None,
     plug: list[str] | None = None,
     plug_token_env: str | None = None,
     sense_host: list[str] | None = None,
@@ -154,7 +158,7 @@ def order(
     from harness.sense.sources import Named
 
     if url is None:
-        for option, given in (("--model", model), ("--api-key-env", api_key_env)):
+        for option, given in (("--model", model), ("--api-key-env", api_key_env), ("--price", price), ("--max-usd", max_usd)):
             if given is not None:
                 raise UsageError(f"{option} is for a server that already runs", "add --url http://…, or leave it out")
     elif hosts is not None or cluster is not None:
@@ -193,6 +197,8 @@ def order(
         url=url,
         served_model=model,
         api_key=secret("--api-key-env", api_key_env),
+        rates=_charged(price, url, model),
+        cap_usd=max_usd,
         environment=dict(os.environ),
         named=Named(
             plugs=tuple(plug or ()),
@@ -261,6 +267,38 @@ def _rates(text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--rate {text}: not a list of numbers", "write it like --rate 0.5,1,2") from None
+
+
+def _charged(price: str | None, url: str | None, model: str | None) -> BillRates | None:
+    """By `--price`, else by the list price of what an https endpoint serves."""
+    from harness.schema.bill import Rates
+
+    if price is None:
+        return _listed(url, model) if url and model and url.startswith("https://") else None
+    try:
+        sent, got = (float(part) for part in price.split(","))
+    except ValueError:
+        sent = got = -1.0
+    if not (0 <= sent < math.inf and 0 <= got < math.inf):
+        raise UsageError(f"--price {price}: not two prices", "dollars per million tokens, input and output: --price 0.15,0.60")
+    return Rates(usd_mtok_in=sent, usd_mtok_out=got, source="--price")
+
+
+def _listed(url: str, model: str) -> BillRates | None:
+    from harness import clock
+    from harness.facts import prices
+    from harness.schema.bill import Rates
+
+    found = prices.at(url, model, clock.utc_now().date())
+    if found is None or found.input_mtok.value is None or found.output_mtok.value is None:
+        return None
+    edition = prices.edition()
+    return Rates(
+        usd_mtok_in=found.input_mtok.value,
+        usd_mtok_out=found.output_mtok.value,
+        up_to_tokens=min((tier.above_tokens for tier in found.tiers.value or ()), default=None),
+        source=f"the list of {found.provider} in genai-prices {edition.version} of {edition.date}",
+    )
 
 
 def _trace(path: Path) -> tuple[TraceRow, ...]:

@@ -28,6 +28,7 @@ class _Info(msgspec.Struct):
     runtimes: dict[str, object] | None = msgspec.field(name="Runtimes", default=None)
     devices: list[_Device] | None = msgspec.field(name="DiscoveredDevices", default=None)
     """CDI devices that the server found; since Docker 28.2."""
+    security: list[str] | None = msgspec.field(name="SecurityOptions", default=None)
 
 
 def look(patient: Patient) -> Iterator[Check]:
@@ -52,6 +53,8 @@ def _docker(patient: Patient) -> tuple[_Info | None, Check]:
         info = msgspec.json.decode(asked.out, type=_Info)
     except msgspec.MsgspecError:
         info = _Info()
+    if container.ROOTLESS in (info.security or ()):
+        return info, Check("docker", status, container.APART, "" if status == SKIP else container.NOT_ROOTLESS)
     if info.version:
         return info, Check("docker", PASS, f"server {info.version} answers this user")
     said = f"{asked.err} {asked.out}"

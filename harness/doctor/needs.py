@@ -52,15 +52,19 @@ def look(patient: Patient) -> Iterator[Check]:
         yield _model(recipe, place, reason if isinstance(place, Path) else "")
     yield _disk(patient, "disk", patient.results, RESULTS_BYTES, RESULTS_LEAST_BYTES, "for results")
     if loads and not isinstance(place, Path) and _of_the_hub(recipe.model) and (size := _download_bytes(recipe, weights)):
-        cache = Path(machine.hf_home)
+        cache = Path(machine.hf_hub or machine.hf_home)
         yield _disk(patient, "disk for the model", cache, size, size, f"for the {size / GIB:.0f} GiB of {recipe.model}")
     fit = _fit(patient, recipe)
     yield _memory(patient, fit)
     if fit is not None and fit.weights_bytes is not None:
-        status = {FITS: PASS, UNKNOWN: SKIP}.get(fit.verdict, FAIL if fit.certain else WARN)
-        yield Check("memory fit", status, f"{fit.verdict}: {fit.text}", f"use {fit.setting}" if fit.setting else "")
+        yield of_fit(fit)
     if patient.plan is not None:
         yield _port(patient, patient.plan)
+
+
+def of_fit(fit: Fit) -> Check:
+    status = {FITS: PASS, UNKNOWN: SKIP}.get(fit.verdict, FAIL if fit.certain else WARN)
+    return Check("memory fit", status, f"{fit.verdict}: {fit.text}", f"use {fit.setting}" if fit.setting else "")
 
 
 def _fit(patient: Patient, recipe: Recipe) -> Fit | None:
@@ -84,12 +88,16 @@ def _flags(patient: Patient, recipe: Recipe) -> Iterator[Check]:
         yield Check("recipe", FAIL, refusal.message, refusal.hint)
     engine = engine_of(recipe) or ""
     asked = flags.ask(patient.host, patient.machine, engine, recipe.container, kept=patient.cache, say=patient.say)
+    yield from of_flags(recipe, asked, planned=refusal is None)
+
+
+def of_flags(recipe: Recipe, asked: flags.Asked, *, planned: bool) -> Iterator[Check]:
     grave = {lint.ERROR: FAIL, lint.WARNING: WARN}
     found = [finding for finding in lint.lint(recipe, asked.flags, own=asked.own) if finding.severity in grave]
     for finding in found:
         advice = f"correct line {finding.line} of {finding.path}"
         yield Check("recipe", grave[finding.severity], finding.text, advice)
-    if not found and refusal is None:
+    if not found and planned:
         yield Check("recipe", PASS, f"{recipe.name} has no flag that is known to be wrong for its engine")
     if asked.flags is None:
         yield Check("flags", SKIP, f"checked against a list only: {asked.reason}")

@@ -26,7 +26,7 @@ def value(argv: Sequence[str], *names: str) -> str | None:
     """What follows one of `names` (`--flag value`, `--flag=value`, `--my_flag` for `--my-flag`); the last one counts."""
     found = None
     given = words(argv)
-    for word, following in zip(given, [*given[1:], None], strict=True):
+    for word, following in zip(given, [*given, None][1:], strict=True):
         flag, equals, inline = word.partition("=")
         if _dashed(flag) in names:
             found = inline if equals else following

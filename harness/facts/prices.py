@@ -85,6 +85,17 @@ def listed(ref: str, day: datetime.date, *, model: str = "") -> Price:
     )
 
 
+def at(url: str, model: str, day: datetime.date) -> Price | None:
+    """The price of what the endpoint at `url` calls `model`, by the package's own patterns; None: it knows no such endpoint or model."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        provider, found = get_snapshot().find_provider_model(model, None, None, url)
+    except LookupError:
+        return None
+    return listed(f"{provider.id}/{found.id}", day) if found.id in _models(provider.id) else None
+
+
 def of_model(model: Model, day: datetime.date, more: Sequence[Price] = ()) -> list[Price]:
     """Its maker's own price first, then those of others who serve it: from the package, and of `more` (`Facts.prices`) what is of it."""
     refs = [model.own_price, *model.hosted] if model.own_price else list(model.hosted)

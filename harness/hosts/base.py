@@ -51,9 +51,9 @@ class Host(Protocol):
     ) -> Process:
         """Starts a command in a session of its own, both outputs appended to `log`, a file of ours. `env` is its whole environment.
 
-        On a far host it ends with everything it started, and `undo` is run, when we are gone or the connection is; it ends at once when
-        less than `floor` bytes of memory are free there. Raises `MachineError` when the program or the folder is not there or the log
-        cannot be written.
+        On a far host it ends with everything it started, and `undo` is run, when we are gone or the connection is, though it may have ended
+        before; it ends at once when less than `floor` bytes of memory are free there. Raises `MachineError` when the program or
+        the folder is not there or the log cannot be written.
         """
 
     def exit_code(self, process: Process) -> int | None:

@@ -35,6 +35,7 @@ class Interface(msgspec.Struct, frozen=True):
 def look(host: Host, name: str, environment: Mapping[str, str], reached_at: str | None) -> Node:
     """`environment`: what programs get there. `reached_at` None: it is this machine. Raises `MachineError`."""
     home = environment.get("HOME", "/root")
+    caches = hugging_face(environment, home)
     return Node(
         host=name,
         here=reached_at is None,
@@ -43,10 +44,18 @@ def look(host: Host, name: str, environment: Mapping[str, str], reached_at: str 
         memory_bytes=_memory(_text(host, "/proc/meminfo")),
         gpus=tuple(_gpu(_text(host, path)) for path in host.glob("/proc/driver/nvidia/gpus/*/information")),
         home=home,
-        hf_home=environment.get("HF_HOME") or f"{environment.get('XDG_CACHE_HOME') or f'{home}/.cache'}/huggingface",
+        hf_home=caches[0],
+        hf_hub=caches[1],
         reached_at=reached_at or "127.0.0.1",
         links=links(host, name),
     )
+
+
+def hugging_face(environment: Mapping[str, str], home: str) -> tuple[str, str]:
+    """Where Hugging Face's libraries keep what is theirs, and the models in it: by the variables that huggingface_hub reads."""
+    own = environment.get("HF_HOME") or f"{environment.get('XDG_CACHE_HOME') or f'{home}/.cache'}/huggingface"
+    hub = environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE") or f"{own}/hub"
+    return own.rstrip("/"), hub.rstrip("/")
 
 
 def links(host: Host, name: str) -> tuple[Link, ...]:

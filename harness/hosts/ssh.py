@@ -78,8 +78,7 @@ class SshHost:
     @property
     def address(self) -> str:
         """What ssh connects to, by the user's config."""
-        told = subprocess.run([*SSH, "-G", self.name], env=self._ours, capture_output=True, text=True, check=False).stdout
-        found = re.search(r"^hostname (\S+)$", told, re.MULTILINE)
+        found = re.search(r"^hostname (\S+)$", self._ssh("-G", self.name).stdout, re.MULTILINE)
         return found[1] if found else self.name.rpartition("@")[2]
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Ran:
@@ -111,10 +110,10 @@ class SshHost:
         except OSError as error:
             raise MachineError(f"{error.filename}: {error.strerror}", "check that the log's folder may be written") from error
         said = child.first(order)
-        if refused := said.get("refused"):
-            raise MachineError(f"{self.name}: {refused[0]}", refused[1])
         if "process" not in said:
             finish(child.ssh)
+            if refused := said.get("refused"):
+                raise MachineError(f"{self.name}: {refused[0]}", refused[1])
             raise self._lost(child.words or "ssh ended")
         process = Process(*said["process"])
         self._children[process] = child
@@ -161,22 +160,18 @@ class SshHost:
     def forward(self, port: int) -> None:
         """Makes 127.0.0.1:`port` there answer at the same place here, until this is closed. Raises `MachineError`."""
         place = f"127.0.0.1:{port}"
-        words = [
-            *SSH,
-            *QUIET,
-            *self._path,
-            "-o",
-            "ExitOnForwardFailure=yes",
-            "-O",
-            "forward",
-            "-L",
-            f"{place}:{place}",
-            self.name,
-        ]
-        done = subprocess.run(words, env=self._ours, capture_output=True, text=True, timeout=ANSWER_S, check=False)
+        way = ("-O", "forward", "-L", f"{place}:{place}")
+        done = self._ssh(*QUIET, *self._path, "-o", "ExitOnForwardFailure=yes", *way, self.name)
         if done.returncode:
             hint = f"choose a port that is free on both machines: --set port=…; ssh said: {' '.join(done.stderr.split())}"
             raise MachineError(f"port {port} of {self.name} cannot be forwarded to this machine", hint)
+
+    def _ssh(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """What is done on this machine; a `Match exec` of the user's config may take for ever."""
+        try:
+            return subprocess.run([*SSH, *words], env=self._ours, capture_output=True, text=True, timeout=ANSWER_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise self._lost(f"ssh here did not end within {ANSWER_S:.0f} s") from None
 
     @property
     def _path(self) -> tuple[str, ...]:

@@ -246,9 +246,10 @@ def supervise() -> None:
     except OSError:  # nobody listens any more
         pass
     finally:
-        unfinished = child.poll() is None
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         _end(found, order["mark"], seen)
-        if unfinished and order["undo"]:  # else home has done it, and what has that name by now may be another run's
+        if order["undo"]:  # though the command has ended: Docker's client may, of a closed pipe, while its container goes on
             run(order["undo"], UNDO_LIMIT_S)
 
 

@@ -48,10 +48,11 @@ class _Inspected(msgspec.Struct):
 def image(host: Host, name: str, limit_s: float = LOOK_LIMIT_S) -> Image | None:
     """What a name means to Docker on that machine; None: it is not there. Raises `MachineError` when Docker does not say."""
     asked = host.run(["docker", "image", "inspect", "--format", "{{json .}}", name], timeout_s=limit_s)
-    if asked.code is None:
-        raise MachineError(f"{name}: {asked.err.strip()}", f"ask again: docker image inspect {name}")
-    if asked.code != 0:
+    if asked.code != 0 and "no such image" in asked.err.lower():
         return None
+    if asked.code != 0:
+        said = asked.err.strip().removeprefix("Error response from daemon: ")
+        raise MachineError(f"{name}: {said or 'Docker does not say what it is'}", f"ask again: docker image inspect {name}")
     found = msgspec.json.decode(asked.out, type=_Inspected)
     labels = (found.config.labels if found.config else None) or {}
     return Image(
@@ -85,8 +86,15 @@ def check(found: Image | None, name: str, arch: str) -> None:
         )
 
 
+ROOTLESS = "name=rootless"
+"""Among what `docker info` calls its security options."""
+APART = "Docker runs rootless here: what it calls the host's network is its own, in which nobody here reaches the server"
+NOT_ROOTLESS = "use the machine's own Docker: docker context use default, or unset DOCKER_HOST"
+
+
 def check_server(host: Host) -> None:
-    """Raises `MachineError` where the user's Docker is another machine's: the server would listen there, not here."""
+    """Raises `MachineError` where the user's Docker is another machine's, or has a network of its own: the server would listen there, not
+    here."""
     asked = host.run(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], timeout_s=LOOK_LIMIT_S)
     address = urlsplit(asked.out.strip())
     if asked.code == 0 and address.hostname and not is_this_machine(address.hostname):
@@ -94,6 +102,8 @@ def check_server(host: Host) -> None:
             f"Docker is that of another machine here ({address.scheme}://{address.hostname}), so the server would run there",
             "run the harness on that machine; or choose this one's Docker: unset DOCKER_HOST, docker context use default",
         )
+    if ROOTLESS in host.run(["docker", "info", "--format", "{{json .SecurityOptions}}"], timeout_s=LOOK_LIMIT_S).out:
+        raise MachineError(APART, NOT_ROOTLESS)
 
 
 class State(msgspec.Struct, frozen=True):

@@ -63,6 +63,11 @@ def ask(host: Host, machine: Machine, engine: str, image: str | None, *, kept: P
     return Asked(None, reason=reason)
 
 
+def elsewhere(machine: Machine, engine: str) -> Machine:
+    """For another machine to be asked as this one is: its own Docker, and the engine where it lies here, else on its PATH."""
+    return msgspec.structs.replace(machine, docker=machine.docker or "", engines={engine: "", **machine.engines})
+
+
 def _sources(host: Host, machine: Machine, engine: str, image: str | None) -> list[tuple[_Source, bool]]:
     found = []
     if image is not None and machine.docker is not None and (source := _image(host, engine, image)):
@@ -88,7 +93,8 @@ def _image(host: Host, engine: str, image: str) -> _Source | None:
     name = f"spark-harness-flags-{hashlib.sha256(digest.encode()).hexdigest()[:12]}"
     words = ["-c", FIND_LLAMA] if engine == "llamacpp" else ["-c", SOURCE, engine]
     program = "sh" if engine == "llamacpp" else "python3"
-    argv = ["docker", "run", "--rm", "--name", name, "--network", "none", "--entrypoint", program, image, *words]
+    apart = ("--pull", "never", "--name", name, "--network", "none")
+    argv = ["docker", "run", "--rm", *apart, "--entrypoint", program, digest, *words]
     return _Source(argv, digest, image, ("docker", "rm", "-f", name))
 
 
@@ -152,7 +158,8 @@ def _understood(engine: str, source: _Source, ran: Ran) -> Flags | str:
             return found if found.options else f"{source.what} --help names no flags"
         if ran.code == 0:
             return msgspec.json.decode(ran.out, type=Flags)
-        why = (ran.err.strip().splitlines() or ["it said nothing"])[-1]
+        said = [line for line in ran.err.splitlines() if line.strip() and "'docker run --help'" not in line]
+        why = (said or ["it said nothing"])[-1]
     except msgspec.MsgspecError as error:
         why = str(error)
     return f"{source.what} does not tell its flags: {why[:200]}"

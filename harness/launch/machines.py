@@ -8,7 +8,9 @@ from pathlib import PurePosixPath
 
 from harness.engines import topology
 from harness.errors import MachineError
+from harness.hosts.base import Host
 from harness.hosts.cluster import Place
+from harness.hosts.local import LocalHost
 from harness.launch.watchdog import SHARED_MEMORY_FLOOR_BYTES, SHARED_MEMORY_GPUS
 from harness.schema.doctor import FAIL, PASS, WARN, Check
 from harness.schema.node import Link, Node
@@ -44,9 +46,11 @@ def floor(node: Node, asked: int | None) -> int:
     return SHARED_MEMORY_FLOOR_BYTES if set(node.gpus) & SHARED_MEMORY_GPUS else 0
 
 
-def look(plan: Plan, places: Sequence[Place], model_path: str | None, asked_floor: int | None = None) -> Iterator[Check]:
-    """`places`: of the plan's nodes. `model_path`: where this machine has the model, if it has. Raises `MachineError` for a machine that
-    is lost meanwhile."""
+def look(
+    plan: Plan, places: Sequence[Place], model_path: str | None, asked_floor: int | None = None, *, offline: bool = False
+) -> Iterator[Check]:
+    """`places`: of the plan's nodes. `model_path`: where this machine has the model, if it has. `offline`: no engine may fetch it. Raises
+    `MachineError` for a machine that is lost meanwhile."""
     assert plan.launch is not None
     launches = (plan.launch, *plan.workers)
     for node in plan.nodes:
@@ -56,7 +60,7 @@ def look(plan: Plan, places: Sequence[Place], model_path: str | None, asked_floo
                 "gpu", FAIL, f"{node.host} has no NVIDIA GPU that its driver shows", "choose machines with one, or a CPU recipe"
             )
     yield from _engine(plan, launches, places)
-    yield _model(plan, places, model_path)
+    yield _model(plan, places, model_path, offline=offline)
     yield from _clocks(places)
     yield from _links(plan, places)
     yield from _ports(plan, places)
@@ -105,7 +109,7 @@ def _engine(plan: Plan, launches: Sequence[Launch], places: Sequence[Place]) -> 
 
 
 def _image(launch: Launch, place: Place) -> str | None:
-    """Its digest in its registry, else its own number; None: it is not there."""
+    """Its own number where it is run by that, else its digest in its registry, where it has one; None: it is not there."""
     docker = launch.argv[: launch.argv.index("run")]
     words = [*docker, "image", "inspect", "--format", "{{json .RepoDigests}} {{.Id}}", launch.image or ""]
     done = place.host.run(words, timeout_s=RUN_LIMIT_S)
@@ -113,10 +117,10 @@ def _image(launch: Launch, place: Place) -> str | None:
         return None
     digests, _, number = done.out.strip().rpartition(" ")
     known = json.loads(digests or "[]") or []
-    return sorted(digest.rpartition("@")[2] for digest in known)[0] if known else number
+    return sorted(digest.rpartition("@")[2] for digest in known)[0] if known and not launch.image_found else number
 
 
-def _model(plan: Plan, places: Sequence[Place], model_path: str | None) -> Check:
+def _model(plan: Plan, places: Sequence[Place], model_path: str | None, *, offline: bool) -> Check:
     listed = []
     for node, place in zip(plan.nodes, places, strict=True):
         path = model_path or (plan.model if plan.model.startswith("/") else _snapshot(plan, node, place))
@@ -124,7 +128,7 @@ def _model(plan: Plan, places: Sequence[Place], model_path: str | None) -> Check
         listed.append((place.name, sorted(done.out.splitlines()) if done and done.code == 0 else None))
     there, missing = [name for name, files in listed if files], [name for name, files in listed if not files]
     if not there:
-        status = FAIL if model_path or plan.model.startswith("/") else WARN
+        status = FAIL if offline or model_path or plan.model.startswith("/") else WARN
         return Check(
             "model", status, f"{plan.model} is on none of the machines", f"hf download {plan.model} on each, or copy it there"
         )
@@ -144,7 +148,7 @@ def _model(plan: Plan, places: Sequence[Place], model_path: str | None) -> Check
 
 def _snapshot(plan: Plan, node: Node, place: Place) -> str | None:
     """The folder of the wanted revision in Hugging Face's cache there."""
-    folder = f"{node.hf_home}/hub/models--{plan.model.replace('/', '--')}"
+    folder = f"{node.hf_hub or f'{node.hf_home}/hub'}/models--{plan.model.replace('/', '--')}"
     wanted = plan.model_revision or "main"
     named = (place.host.read(f"{folder}/refs/{wanted}") or b"").decode("utf-8", "replace").strip()
     return next((found for each in (named, wanted) if each for found in place.host.glob(f"{folder}/snapshots/{each}")), None)
@@ -201,15 +205,19 @@ def _device(place: Place, address: str) -> str | None:
 def _ports(plan: Plan, places: Sequence[Place]) -> Iterator[Check]:
     assert plan.launch is not None
     head = places[0]
-    wanted: list[tuple[Place, str, int]] = [(head, plan.host, plan.port)]
+    wanted: list[tuple[str, Host, str, int]] = [(head.name, head.host, plan.host, plan.port)]
+    if head.far and plan.driver_host == head.name:  # it is brought here
+        wanted.append(("this machine", LocalHost(), plan.host, plan.port))
     if len(places) > 1:
-        wanted += [(head, f"{plan.nodes[0].address}", port) for port in topology.ports(plan.engine, plan.launch.argv)]
-    for place, address, port in wanted:
-        if place.host.port_free(address, port):
-            yield Check("port", PASS, f"{port} is free on {place.name}")
+        wanted += [
+            (head.name, head.host, f"{plan.nodes[0].address}", port) for port in topology.ports(plan.engine, plan.launch.argv)
+        ]
+    for name, host, address, port in wanted:
+        if host.port_free(address, port):
+            yield Check("port", PASS, f"{port} is free on {name}")
         else:
-            owner = place.host.port_owner(port)
-            text = f"port {port} on {place.name} is taken{f' by {owner}' if owner else ''}"
+            owner = host.port_owner(port)
+            text = f"port {port} on {name} is taken{f' by {owner}' if owner else ''}"
             yield Check(
                 "port", FAIL, text, "end that program" + (", or choose another port: --set port=…" if port == plan.port else "")
             )

@@ -69,8 +69,9 @@ class Rank:
         found = engine.diagnose(logs.head(self.log)) or engine.diagnose(logs.tail(self.log, LAST_LINES))
         if found is None:
             return None
-        at = self.log.read_bytes().find(found.line[:60].encode())
-        return next((seen for size, seen in self._sizes if size > at), math.inf), found
+        words = (re.escape(word.encode()) for word in found.line[:60].split())  # whose blanks are no longer the log's
+        at = re.search(rb"\s+".join(words), self.log.read_bytes())
+        return next((seen for size, seen in self._sizes if at and size > at.start()), math.inf), found
 
 
 class Ranks(Server):

@@ -9,10 +9,13 @@ from typing import ClassVar
 
 import msgspec
 
+from harness.errors import RecipeError
 from harness.recipe.catalog import SUFFIXES
 from harness.recipe.document import MAX_BYTES
 
 MANIFEST = ".sparkrun/registry.yaml"
+MOST = 5000
+"""Files of a source; the largest public collection has some hundred."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -40,11 +43,14 @@ def inside(folder: Path) -> Iterator[Found]:
         for name in sorted(names):
             path = (here / name).as_posix()
             if acceptable(path):
-                yield (
-                    Found(path, None, "not a file of its own, but a link")
-                    if (folder / path).is_symlink()
-                    else single(folder / path, path)
-                )
+                yield _of_a_folder(folder / path, path)
+
+
+def _of_a_folder(path: Path, name: str) -> Found:
+    """Links are not followed, and nothing is waited for that is no file, such as a pipe."""
+    if path.is_symlink():
+        return Found(name, None, "not a file of its own, but a link")
+    return single(path, name) if path.is_file() else Found(name, None, "not a file")
 
 
 def single(path: Path, name: str) -> Found:
@@ -54,3 +60,10 @@ def single(path: Path, name: str) -> Found:
     except OSError as error:
         return Found(name, None, f"cannot be read: {error.strerror}")
     return Found(name, None, f"larger than {Found.LARGEST >> 10} KiB") if len(data) > Found.LARGEST else Found(name, data)
+
+
+def too_many(source: str) -> RecipeError:
+    return RecipeError(
+        f"{source}: more than the {MOST} YAML files that are taken",
+        "name the folder of its recipes; of a repository, clone it first",
+    )

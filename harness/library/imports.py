@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -28,21 +29,27 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def bring(source: Source, folder: Path, *, name: str | None, force: bool) -> Iterator[Outcome]:
-    """Copies what is a recipe. Raises `UsageError` where one `name` is to be given to several files."""
+    """Copies what is a recipe, under its file's name; where several have that name, under their whole paths. Raises `UsageError` where
+    one `name` is to be given to several files."""
     found = [file for file in source.files if file.path != MANIFEST]
     if name is not None and len(found) != 1:
         raise UsageError(f"--as {name}: {source.name} has {len(found)} YAML files", "name one file")
+    why = {file.path: refusal(file) for file in found}
+    stems = Counter(_stem(file.path) for file in found if not why[file.path])
     taken: set[str] = set()
     for file in found:
-        stem = load.slug(name or PurePosixPath(file.path).stem)
-        why = refusal(file) or (f"another file of this source is called {stem}" if stem in taken else "")
-        if why:
-            yield Outcome(REFUSED, file.path, why)
+        stem = load.slug(name) if name else _stem(file.path)
+        if stems[stem] > 1:
+            stem = load.slug(str(PurePosixPath(file.path).with_suffix("")))
+        if stem in taken and not why[file.path]:
+            why[file.path] = f"another file of this source is called {stem}: import it alone, with --as NAME"
+        if why[file.path]:
+            yield Outcome(REFUSED, file.path, why[file.path])
             continue
         assert file.data is not None
         taken.add(stem)
         target = folder / f"{stem}.yaml"
-        there = target.read_bytes() if target.exists() else None
+        there = target.read_bytes() if target.is_file() else None
         if there == file.data:
             yield Outcome(UNCHANGED, file.path, stem)
         elif there is not None and not force:
@@ -53,10 +60,16 @@ def bring(source: Source, folder: Path, *, name: str | None, force: bool) -> Ite
             yield Outcome(IMPORTED, file.path, stem)
 
 
+def _stem(path: str) -> str:
+    return load.slug(PurePosixPath(path).stem)
+
+
 def refusal(file: Found) -> str:
     """Why a file is not a recipe; "": it is one."""
     if file.data is None:
         return file.why
+    if not file.path.isprintable():
+        return "its name cannot be typed"
     try:
         load.parse(file.data, file.path)
     except RecipeError as error:

@@ -54,13 +54,23 @@ def add(host: Host, data: Path, source: str, *, name: str | None, offline: bool)
 
 
 def update(host: Host, data: Path, names: list[str], *, offline: bool) -> Iterator[Filled]:
-    """Copies anew what the named registries, or all, have by now; each source is read once."""
+    """Copies anew what the named registries, or all, have by now; each source is read once. The first one that cannot be read is an
+    error, after all the others."""
     chosen = [_named(data, name) for name in names] if names else known(data)
+    failed: RecipeError | None = None
     for source in dict.fromkeys(registry.source for registry in chosen):
-        read = sources.read(host, source, offline=offline)
-        offered = {registry.name: registry for registry in _offered(read)}
-        for old in (registry for registry in chosen if registry.source == source):
+        mine = [registry for registry in chosen if registry.source == source]
+        try:
+            read = sources.read(host, source, offline=offline)
+            offered = {registry.name: registry for registry in _offered(read)}
+        except RecipeError as error:
+            forget = f"its copy stays as it was; to forget it: harness recipes registry remove {mine[0].name}"
+            failed = failed or RecipeError(f"@{mine[0].name}: {error.message}", forget)
+            continue
+        for old in mine:
             yield _fill(data, msgspec.structs.replace(offered.get(old.name, old), name=old.name), read)
+    if failed:
+        raise failed
 
 
 def remove(data: Path, name: str) -> Registry:
@@ -116,6 +126,8 @@ def _offered(read: Source) -> list[Registry]:
         if not isinstance(entry, Mapping)
         or (entry.get("enabled") is not False and entry.get("format", "sparkrun") == "sparkrun")
     ]
+    if twice := {registry.name for registry in offered if [other.name for other in offered].count(registry.name) > 1}:
+        raise RecipeError(f"{path}: it offers '{min(twice)}' twice", "tell those who keep it")
     if not offered:
         raise RecipeError(f"{path}: it offers no registry of recipes", "add a folder of it instead, or tell those who keep it")
     return offered

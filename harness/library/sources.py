@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,9 +12,6 @@ from harness.errors import RecipeError, UsageError
 from harness.hosts.base import Host
 from harness.library import files, git
 from harness.library.files import Found
-
-MOST = 5000
-"""Files of a source; the largest public collection has some hundred."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,18 +31,13 @@ def read(host: Host, source: str, *, offline: bool) -> Source:
             )
         with TemporaryDirectory(prefix="harness-git-") as folder:
             commit, found = git.fetch(host, source, Path(folder))
-        return Source(name=git.without_secret(source), commit=commit, files=_few(source, found))
+        return Source(name=git.without_secret(source), commit=commit, files=tuple(found))
     path = Path(source).expanduser()
     if path.is_file():
         return Source(name=str(path.absolute()), commit=None, files=(files.single(path, path.name),))
     if path.is_dir():
-        return Source(name=str(path.absolute()), commit=None, files=_few(source, list(files.inside(path))))
+        found = list(islice(files.inside(path), files.MOST + 1))
+        if len(found) > files.MOST:
+            raise files.too_many(source)
+        return Source(name=str(path.absolute()), commit=None, files=tuple(found))
     raise RecipeError(f"{source}: no such file, folder or repository", "name a YAML file, a folder of them, or https://….git")
-
-
-def _few(source: str, found: list[Found]) -> tuple[Found, ...]:
-    if len(found) > MOST:
-        raise RecipeError(
-            f"{source}: {len(found)} YAML files, more than the {MOST} that are taken", "name the folder of the recipes in it"
-        )
-    return tuple(found)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import msgspec
 
 from harness.errors import HarnessError, MachineError
-from harness.far import Offset, beating, begin, command
+from harness.far import SILENCE_S, Offset, beating, begin, command
 from harness.load import far
 from harness.schema.job import Job, Progress
 from harness.schema.request import Record
@@ -20,6 +21,7 @@ from harness.schema.run import ClientReport
 
 KEY = "HARNESS_API_KEY"
 """The child's alone: what the caller may have in a variable of that name is for another server."""
+PART = 1 << 16
 STOP_LIMIT_S = 60.0  # it still writes the records of what was in flight
 
 
@@ -75,10 +77,12 @@ def drive_from(
     *,
     environment: Mapping[str, str],
     api_key: str | None,
+    silence_s: float = SILENCE_S,
 ) -> ClientReport:
     """The same with the driver on another host, by ssh; the records' times are moved to our clock.
 
-    `python` is one there that has the harness. The key goes through standard input. Raises `MachineError` when nobody answers there.
+    `python` is one there that has the harness. The key goes through standard input. Raises `MachineError` when nobody answers there, or
+    nothing is heard for `silence_s`.
     """
     with TemporaryFile() as errors:
         child = subprocess.Popen(
@@ -92,18 +96,31 @@ def drive_from(
         try:
             offset = _begin(child, far.Order(job, api_key), host, python)
             assert child.stdout is not None
-            with beating(child), records_path.open("wb") as records:
-                report = _follow(child, on_progress)
-                shutil.copyfileobj(child.stdout, records)
+            with beating(child, silence_s) as hear, records_path.open("wb") as records:
+
+                def heard(progress: Progress) -> None:
+                    hear()
+                    on_progress(progress)
+
+                report = _follow(child, heard)
+                while part := child.stdout.read(PART):
+                    hear()
+                    records.write(part)
         except BaseException:
             assert child.stdin is not None
-            child.stdin.close()  # with it the driver stops
+            with suppress(OSError):  # it may be gone, and what it was told unread
+                child.stdin.close()  # with it the driver stops
             child.stdin = None
             _end(child)
             raise
         child.communicate()
         errors.seek(0)
         said = errors.read().decode("utf-8", "replace").strip().splitlines()
+    if child.returncode == -signal.SIGKILL:
+        raise MachineError(
+            f"the load driver on {host} hangs: nothing was heard of it for {silence_s:.0f} s",
+            "look at that host: its memory, its kernel's log",
+        )
     if report is None or child.returncode:
         raise MachineError(
             f"the load driver on {host} ended with code {child.returncode}: {said[-1] if said else 'it said nothing'}",

@@ -211,9 +211,16 @@ def probes(source: Source, *, context: bool = False) -> list[Prompt]:
 
 
 def body(
-    messages: Sequence[Message | Reply], *, model: str, tokens: int, sampling: Sampling, fields: Mapping[str, object]
+    messages: Sequence[Message | Reply],
+    *,
+    model: str,
+    tokens: int,
+    sampling: Sampling,
+    fields: Mapping[str, object],
+    refused: Mapping[str, str | None] = {},
 ) -> str:
-    """The JSON of a streamed chat completion. `fields` are the engine's own: they replace ours, objects in them are merged."""
+    """The JSON of a streamed chat completion. `fields` are the engine's own: they replace ours, objects in them are merged. `refused`: as
+    for `accepted`."""
     made: dict[str, object] = {
         "model": model,
         "messages": list(messages),
@@ -224,7 +231,13 @@ def body(
         "top_p": sampling.top_p,
         "seed": sampling.seed,
     }
-    return msgspec.json.encode(merged(made, fields)).decode()
+    return msgspec.json.encode(accepted(merged(made, fields), refused)).decode()
+
+
+def accepted(made: Mapping[str, object], refused: Mapping[str, str | None]) -> dict[str, object]:
+    """Request fields without those that a server refuses: under the name that it takes instead, or not at all."""
+    named = {refused.get(name, name): value for name, value in made.items()}
+    return {name: value for name, value in named.items() if name is not None}
 
 
 def merged(ours: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What is not the same in the environments of two results. Pure."""
+"""What is not the same in two results: in their environments, and in the conditions of a cell. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,23 @@ from harness.schema.machine import Machine
 from harness.schema.plan import Plan
 from harness.schema.reproduction import Difference
 from harness.schema.result import Result
+from harness.schema.workload import Cell, Workload
 
 OF_EACH_RUN = ("port", "url", "host")
 """Settings that differ from run to run and mean nothing."""
+
+AMOUNTS = ("id", "requests", "warmup", "slo")
+"""Of a cell: how much of it is measured and what is made of it, not what is asked of the server."""
+
+
+def unlike(then: tuple[Cell, Workload], now: tuple[Cell, Workload]) -> str | None:
+    """What else is asked of the server in two cells; None: the same, but for the seed."""
+    (one, before), (two, after) = then, now
+    pairs = [(name, getattr(one, name), getattr(two, name)) for name in Cell.__struct_fields__ if name not in AMOUNTS]
+    pairs += [(name, getattr(before.sampling, name), getattr(after.sampling, name)) for name in ("temperature", "top_p")]
+    said = [f"{name} {was}, and now {is_now}" for name, was, is_now in pairs if was != is_now]
+    said += ["another trace"] if before.trace != after.trace else []
+    return "; ".join(said) or None
 
 
 def differences(then: tuple[Result, Plan], now: tuple[Result, Plan]) -> tuple[Difference, ...]:

@@ -1,7 +1,8 @@
 """Joules of a trial's windows, scope by scope: from counters where they can be trusted, else from the integral of power.
 
 A scope's number is the sum over the parts of one source (two GPUs) and over hosts, never over scopes or sources; what lacks one of them
-is not known. Not covered: what a source really measures. Samples must reach beyond the windows on both sides.
+is not known. Meters at the wall are of no host: all that were named are the wall. Not covered: what a source really measures. Samples must
+reach beyond the windows on both sides.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from harness.measure.power_series import (
 )
 from harness.measure.stats import Estimate
 from harness.measure.windows import Window
-from harness.schema.sensors import POWER_SCOPES, Sample
+from harness.schema.sensors import METER, POWER_SCOPES, WALL, Sample
 
 COUNTER, INTEGRAL = "counter", "integral"
-SOURCES = ("nvml", "hwmon", "rapl", "plug")
+SOURCES = ("nvml", "hwmon", "rapl", METER)
 """The first that has a scope's value gives it; others come after these, by name."""
 AGREEMENT = 0.05
 """How far a counter may be off the integral of the same source. Beyond it the integral counts, since nothing tells what such a counter
@@ -143,6 +144,8 @@ def _scope(found: _Series, scope: str, hosts: Sequence[str], within: Spans, leas
     """The sum over hosts of the first source on each that knows."""
     if not within.count:
         return ScopeEnergy(window_s=0.0, code=NO_WINDOW, reason="there is no window")
+    if scope == WALL and any(source == METER for source, _, _ in found):
+        hosts = [""]
     sources = {host: _ranked(found, scope, host) for host in hosts}
     bare = [host or "this machine" for host in hosts if not sources[host]]
     if bare or not hosts:
@@ -236,5 +239,5 @@ def _ranked(found: _Series, scope: str, host: str) -> list[str]:
 
 def _hosts(samples: Sequence[Sample], expected: Collection[Channel]) -> list[str]:
     """Those with a sample of any kind, or with one before; this machine is ``."""
-    sources = {sample.source for sample in samples} | {source for source, _, _ in expected}
+    sources = ({sample.source for sample in samples} | {source for source, _, _ in expected}) - {METER}
     return sorted({source.partition("@")[2] for source in sources})

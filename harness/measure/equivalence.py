@@ -83,20 +83,20 @@ def judge(figure: Figure, claim: Claim, spread: Span | None) -> tuple[str, str]:
     return INCONCLUSIVE, f"its interval reaches across the edge of {names}: more runs would narrow it"
 
 
-def interval(figure: Figure) -> Span | None:
-    """At 90 % for a mean over runs. For a percentile over requests the 95 % one that it has, which is wider. None without one."""
+def interval(figure: Figure, confidence: float = CONFIDENCE) -> Span | None:
+    """At `confidence` for a mean over runs. For a percentile over requests the 95 % one that it has, which is wider. None without one."""
     if figure.value is None or figure.low is None or figure.high is None:
         return None
     if figure.basis != "runs":
         return figure.low, figure.high
-    half = t_quantile(figure.n - 1, CONFIDENCE) * _error(figure.low, figure.high, figure.n)
+    half = t_quantile(figure.n - 1, confidence) * _error(figure.low, figure.high, figure.n)
     return figure.value - half, figure.value + half
 
 
-def ratio(figure: Figure, claim: Claim) -> Span | None:
-    """The 90 % interval of measured by published. Where the published figure is itself a mean of runs, its error is in it (delta method,
+def ratio(figure: Figure, claim: Claim, confidence: float = CONFIDENCE) -> Span | None:
+    """The interval of measured by published. Where the published figure is itself a mean of runs, its error is in it (delta method,
     degrees of freedom by Welch and Satterthwaite, rounded down)."""
-    measured = interval(figure)
+    measured = interval(figure, confidence)
     if not claim.value or not figure.value or measured is None:
         return None
     if claim.runs < 2 or claim.low is None or claim.high is None or figure.basis != "runs":
@@ -107,7 +107,7 @@ def ratio(figure: Figure, claim: Claim) -> Span | None:
     if ours + theirs == 0:
         return middle, middle
     freedom = (ours + theirs) ** 2 / (ours**2 / (figure.n - 1) + theirs**2 / (claim.runs - 1))
-    half = t_quantile(max(1, math.floor(freedom + 1e-9)), CONFIDENCE) * math.sqrt(ours + theirs) * middle
+    half = t_quantile(max(1, math.floor(freedom + 1e-9)), confidence) * math.sqrt(ours + theirs) * middle
     return middle - half, middle + half
 
 

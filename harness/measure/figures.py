@@ -55,7 +55,7 @@ def output(cell: Cell, runs: Sequence[Run]) -> Estimate:
         return Estimate(reason="events carry no counts, and rounds of requests begin with empty slots")
     if cell.concurrency is None:
         return Estimate(reason="fewer than two requests count")
-    return Estimate(reason=f"never were {cell.concurrency} requests that count in flight at once")
+    return Estimate(reason=f"the measured requests that count never kept {cell.concurrency} slots busy")
 
 
 def _by_runs(cell: Cell, runs: Sequence[Run]) -> dict[str, tuple[Estimate, str]]:

@@ -42,7 +42,8 @@ def steady_windows(run: Run, concurrency: int | None) -> list[Window]:
     In open loop (`concurrency` None) to the last send.
 
     Only requests that count are in flight here, warm-up among them since it hands over without draining: a failed request
-    neither widens nor moves the window. A round in which the slots were never all busy has none.
+    neither widens nor moves the window. A round in which the slots were never all busy has none, nor has one of fewer measured requests
+    than slots: the warm-up alone fills these, and its last answers may end within microseconds of the first measured send.
     """
     found = (_steady(requests, concurrency) for requests in _rounds(run))
     return [window for window in found if window is not None]
@@ -143,6 +144,8 @@ def _steady(requests: Sequence[Request], concurrency: int | None) -> Window | No
     start = min(sends, default=None)
     if concurrency is None:
         return Window(min(sends), max(sends)) if len(sends) > 1 else None
+    if len(sends) < concurrency:
+        return None
     steps = sorted(step for r in sound for step in ((r.record.t_send_ns, 1), (r.record.t_end_ns, -1)))
     in_flight, end = 0, None
     for t_ns, step in steps:

@@ -24,6 +24,9 @@ ASSUMED_PREFILL_TOK_S = 1000.0
 ASSUMED_START_S = {"docker": 300.0, "process": 90.0}
 
 
+MOST_CELLS = 10_000
+"""Years of measuring; a list that is longer was not meant."""
+
 WARMUP_S = 5.0
 """Of an open loop's schedule, for a round of warm-up, and a tenth of it at the most."""
 
@@ -85,6 +88,10 @@ def workload(
     """Raises `RecipeError` for a grid that cannot be measured as it is meant."""
     if profile.arrivals == "trace" and not trace:
         raise RecipeError(f"profile {name} replays a trace, and none is given", "name a file of requests: --trace FILE")
+    if (count := _count(profile)) > MOST_CELLS:
+        raise RecipeError(
+            f"profile {name}: {count:,} cells, at most {MOST_CELLS:,}", "shorten its lists: each multiplies the others"
+        )
     cells, skipped = [], []
     for cell in _trace_cells(profile, trace) if trace else _cells(name, profile):
         if cell.pp < SHORTEST_PROMPT and not trace:
@@ -115,6 +122,13 @@ def requests(profile: Profile, concurrency: int) -> int:
     if profile.requests_per_slot is not None:
         return profile.requests_per_slot * concurrency
     return max(math.ceil(PERCENTILE_FLOORS[profile.percentile] / profile.runs), 2 * concurrency)
+
+
+def _count(profile: Profile) -> int:
+    """Cells of the grid, before it is drawn up."""
+    shapes = 1 if profile.mix else len(profile.pp) * len(profile.tg)
+    points = len(profile.points) or len(profile.depth) * shapes * len(profile.rate or profile.concurrency)
+    return points * (len(profile.variants) or 1)
 
 
 def _cells(name: str, profile: Profile) -> Iterator[Cell]:

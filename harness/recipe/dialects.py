@@ -30,6 +30,7 @@ _ACTED_ON = {
     "model_revision": ("string", "Commit of the model's repository, 40 hex digits."),
     "runtime": ("string", "vllm, vllm-distributed, vllm-ray, eugr-vllm, sglang or llama-cpp."),
     "container": ("string", "Image to run in; without it the engine runs as a plain process."),
+    "mode": ("string", "`solo` means one machine."),
     "min_nodes": ("integer", "Machines it needs."),
     "max_nodes": ("integer", "Machines it can use."),
     "metadata": ("object", "Facts about the model, for readers and estimates."),
@@ -43,7 +44,7 @@ _ACTED_ON = {
 }
 _KEPT = {
     "boolean": "stop_after_post",
-    "string": "mode runtime_version min_sparkrun_version sparkrun_version builder executor scheduler maintainer engine_version "
+    "string": "runtime_version min_sparkrun_version sparkrun_version builder executor scheduler maintainer engine_version "
     "draft_model target_host",
     "array": "mods build_args containers pre_exec post_exec post_commands capabilities unsupported_capabilities patches",
     "object": "runtime_config builder_config distribution_config layout cluster_config runtime_cache readiness overrides",
@@ -100,15 +101,15 @@ def check_keys(document: Document, data: dict[str, Any]) -> None:
 def migrate(data: dict[str, Any]) -> dict[str, Any]:
     """A version 1 file, or one with its habits, as version 2: node limits and runtime said in version 2's words."""
     done = dict(data)
-    if done.pop("solo_only", None) is True:
+    if done.pop("solo_only", None) is True or done.get("mode") == "solo":
         done["min_nodes"] = done["max_nodes"] = 1
     if done.pop("cluster_only", None) is True:
         done["min_nodes"] = max(2, done.get("min_nodes") or 1)
     done["runtime"] = done.get("runtime") or runtime_of(done.get("command"))
+    if str(done.get("recipe_version")) == "1" and done["runtime"] == "vllm":
+        done["builder"] = done.get("builder") or "eugr"
     if done["runtime"] == "vllm" and _on_ray(done):
         done["runtime"] = "vllm-ray"
-    if str(done.get("recipe_version")) == "1" and done["runtime"] in ("vllm", "vllm-ray"):
-        done.setdefault("builder", "eugr")
     return done
 
 

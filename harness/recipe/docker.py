@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -29,7 +30,8 @@ OPENING = ("privileged", "cap_add", "devices", "security_opt", "volumes")
 """Keys of `executor_config` that open this machine to what runs in the container: acted on only where the user agrees."""
 NETWORK_CARDS = "/dev/infiniband"
 """The devices that need no leave: RDMA between machines goes through them, and they open nothing else."""
-SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+SOCKETS = ("/run", "/var/run", "/proc")
+"""Where Docker's own socket lies, or containerd's, or another way to it (`/proc/1/root`): whoever has it has the whole machine."""
 IPC = ("host", "private", "shareable", "none")
 
 _IMAGE = re.compile(r"[A-Za-z0-9][\w./:@-]*")
@@ -117,7 +119,10 @@ def _is_network_card(device: str) -> bool:
 def mounts(machine: Machine, recipe: Recipe, settings: Settings) -> tuple[Mount, ...]:
     """Model cache, compile caches, the model's own folder when it is a path, and the recipe's volumes. Raises `RecipeError`."""
     home = machine.home.rstrip("/")
-    found = [Mount(machine.hf_home or f"{home}/.cache/huggingface", f"{HOME_IN_CONTAINER}/.cache/huggingface")]
+    hugging_face = machine.hf_home or f"{home}/.cache/huggingface"
+    found = [Mount(hugging_face, f"{HOME_IN_CONTAINER}/.cache/huggingface")]
+    if machine.hf_hub not in ("", f"{hugging_face}/hub"):
+        found.append(Mount(machine.hf_hub, f"{HOME_IN_CONTAINER}/.cache/huggingface/hub"))
     found += [Mount(f"{home}/{cache}", f"{HOME_IN_CONTAINER}/{cache}") for cache in CACHES]
     where = Document(recipe.text, recipe.path)
     if recipe.model.startswith(("./", "../", "~")):
@@ -125,6 +130,9 @@ def mounts(machine: Machine, recipe: Recipe, settings: Settings) -> tuple[Mount,
     if recipe.model.startswith("/"):
         if ":" in recipe.model:
             raise where.error(("model",), "Docker cannot mount a path with ':' in it", "give the model's folder another name")
+        if _leads_to_socket(recipe.model):
+            message = f"{recipe.model} as a model hands Docker's socket to the container, and with it the whole machine"
+            raise where.error(("model",), message, "name the model's own folder")
         found.append(Mount(recipe.model, recipe.model, read_only=True))
     return (*found, *(_volume(recipe, text) for text in settings.volumes))
 
@@ -139,12 +147,18 @@ def _volume(recipe: Recipe, text: str) -> Mount:
         raise where.error(
             ("executor_config", "volumes"), f"executor_config.volumes: '{text}' is not a folder of this machine", hint
         )
-    if any(PurePosixPath(socket).is_relative_to(source) for socket in SOCKETS):
+    if _leads_to_socket(source):
         message = f"executor_config.volumes: '{text}' hands Docker's socket to the container, and with it the whole machine"
         raise where.error(
             ("executor_config", "volumes"), message, "start it yourself, and measure it with --url http://127.0.0.1:PORT"
         )
     return Mount(source, target or source, read_only=options == "ro")
+
+
+def _leads_to_socket(source: str) -> bool:
+    """Whether a folder holds such a place or lies in one."""
+    path = PurePosixPath(posixpath.normpath("/" + source.lstrip("/")))
+    return any(path.is_relative_to(place) or PurePosixPath(place).is_relative_to(path) for place in SOCKETS)
 
 
 def argv(

@@ -3,7 +3,7 @@ ever built.
 
 Dates stay text (PyYAML would make objects of them); the rest is YAML 1.1 as PyYAML and sparkrun read it. The last of two
 equal keys wins, as there, but it is remembered. Refused: files over 256 KiB, more than 20,000 values once aliases are
-counted out, 64 levels, tags.
+counted out, 64 levels, tags, and characters that steer a terminal or end a C string.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ Where = tuple[Key, ...]
 _PLAIN = "tag:yaml.org,2002:"
 _SCALARS = {_PLAIN + kind for kind in ("str", "int", "float", "bool", "null")}
 _MERGE, _VALUE = _PLAIN + "merge", _PLAIN + "value"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):
@@ -110,6 +111,7 @@ class Document:
         if isinstance(node, yaml.SequenceNode) and node.tag == _PLAIN + "seq":
             return [self._value(loader, item, (*where, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
+            self._text_only(node)
             if node.tag == _VALUE:  # a lone "="
                 return node.value
             if node.tag in _SCALARS:
@@ -117,6 +119,13 @@ class Document:
         raise RecipeError(
             f"{self.path}:{line}: the YAML tag {node.tag.replace(_PLAIN, '!!')} is not used in recipes", "remove the tag"
         )
+
+    def _text_only(self, node: yaml.ScalarNode) -> None:
+        if found := _CONTROL.search(node.value):
+            raise RecipeError(
+                f"{self.path}:{node.start_mark.line + 1}: a control character, {found[0]!a}",
+                "take it out: no setting needs it",
+            )
 
     def _scalar(self, loader: _Loader, node: yaml.ScalarNode, line: int) -> Any:
         try:
@@ -141,6 +150,7 @@ class Document:
                 raise RecipeError(
                     f"{self.path}:{line}: a key is not plain text", "put a text that begins with { or [ in quotes"
                 )
+            self._text_only(key_node)
             key = str(key_node.value)
             if key in own:
                 self.repeated.append(((*where, key), line))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from harness import secret
-from harness.errors import RecipeError, did_you_mean
+from harness.errors import RecipeError, did_you_mean, one_line
 from harness.recipe import dialects, docker, flags, older, render
 from harness.recipe.command import NO_PROGRAM, SAY_THE_PROGRAM
 from harness.recipe.document import Document, Where
@@ -28,7 +28,7 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.severity}: {self.text}"
+        return one_line(f"{self.path}:{self.line}: {self.severity}: {self.text}")
 
 
 Remark = tuple[Where, str, str]
@@ -85,12 +85,8 @@ def _command(recipe: Recipe, document: Document) -> Iterator[Remark]:
     values = render.namespace(recipe)
     text, missing = render.filled(recipe, values)
     for name in dict.fromkeys(missing):
-        near = did_you_mean(name, list(values))
-        yield (
-            document.find("command", f"{{{name}}}"),
-            ERROR,
-            f"{{{name}}} has no value" + (f"; did you mean '{near}'?" if near else ""),
-        )
+        where, said, hint = render.unfilled(document, recipe, name, values)
+        yield where, ERROR, f"{said}; {hint}"
     used = render.used(recipe)
     for key in recipe.defaults:
         if key not in used and key not in ALWAYS:

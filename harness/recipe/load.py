@@ -77,7 +77,8 @@ def loads(text: str, path: str) -> Recipe:
     for key in data:
         _check_kind(document, key, data[key])
     if not data.get("model"):
-        raise document.error(("model",), "the recipe has no model", "add 'model: <Hugging Face id or path>'")
+        more = "'include:' is not read: write what it brings into this file" if data.get("include") else ""
+        raise document.error(("model",), "the recipe has no model", more or "add 'model: <Hugging Face id or path>'")
     v2 = dialects.migrate(data)
     low, high = v2.get("min_nodes") or 1, v2.get("max_nodes")
     if low < 1 or (high is not None and high < low):

@@ -1,9 +1,9 @@
 """Command templates → command lines, by the rules of sparkrun 0.4.2. Pure.
 
-`{name}` is replaced by its value, and again in what came in, up to ten times. Braces that enclose anything but a plain name
-are text, so JSON needs no care; where a template (or a value) contains `{{`, `{{` and `}}` mean one brace each. A backslash
-followed by blanks still continues the line. Ours alone: a name without a value is an error, a mapping or list becomes JSON
-(sparkrun would write Python).
+`{name}` is replaced by its value, and again in what came in, up to ten times. A template's braces that enclose anything but a
+plain name are text, so JSON needs no care; in what came in a brace reaches to the next closing one, so that nothing inside JSON is
+replaced. Where a template (or a value) contains `{{`, `{{` and `}}` mean one brace each. A backslash followed by blanks still
+continues the line. Ours alone: a name that stays is an error, a mapping or list becomes JSON (sparkrun would write Python).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from harness.errors import RecipeError, did_you_mean
-from harness.recipe.document import Document
+from harness.errors import did_you_mean
+from harness.recipe.document import Document, Where
 from harness.schema.recipe import Recipe
 
 PASSES = 10
 LONGEST = 256 * 1024
 """Characters of a command: more than any kernel takes."""
 
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PLACEHOLDER = re.compile(r"\{.*?\}")
 _NAME = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_.-]*)\}")  # ${NAME} is the shell's
 _BRACES = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\$`]|\\.)*\"|\\(?:.|\n)")
@@ -47,7 +47,8 @@ def command(recipe: Recipe, values: Mapping[str, object]) -> str:
         raise document.error((), "the recipe has no command", "write out the engine's command line under 'command:'")
     rendered, missing = filled(recipe, values)
     if missing:
-        raise _missing(recipe, missing[0], values)
+        document = Document(recipe.text, recipe.path)
+        raise document.error(*unfilled(document, recipe, missing[0], values))
     return re.sub(r"\\[ \t]+\n", "\\\\\n", rendered)
 
 
@@ -94,8 +95,12 @@ def names(template: str) -> set[str]:
 
 def used(recipe: Recipe) -> set[str]:
     """Every placeholder of the command, and of the defaults that come in for them."""
+    return _reached(recipe, names(recipe.command or ""))
+
+
+def _reached(recipe: Recipe, new: set[str]) -> set[str]:
+    """These, and what comes in for them."""
     found: set[str] = set()
-    new = names(recipe.command or "")
     while new - found:
         found |= new
         new = set().union(*(names(value) for name in found if isinstance(value := recipe.defaults.get(name), str)))
@@ -112,7 +117,7 @@ def _literal(found: str, escaped: bool) -> str:
 
 
 def _value(found: re.Match[str], values: Mapping[str, object]) -> str:
-    value = values.get(found[1])
+    value = values.get(found[0].strip("{}"))
     if value is None:
         return found[0]
     if isinstance(value, dict | list):
@@ -121,12 +126,19 @@ def _value(found: re.Match[str], values: Mapping[str, object]) -> str:
     return text.replace("{{", "{").replace("}}", "}") if "{{" in text else text
 
 
-def _missing(recipe: Recipe, name: str, values: Mapping[str, object]) -> RecipeError:
-    document = Document(recipe.text, recipe.path)
+def unfilled(document: Document, recipe: Recipe, name: str, values: Mapping[str, object]) -> tuple[Where, str, str]:
+    """Where a name stands that was not replaced, why, and what to do."""
+    placeholder = f"{{{name}}}"
+    if values.get(name) is not None:
+        if name in _reached(recipe, names(str(recipe.defaults.get(name)))):
+            return ("defaults", name), f"the value of '{name}' holds itself", "write out what it is"
+        key = next((key for key, value in recipe.defaults.items() if placeholder in str(value)), name)
+        said = f"{placeholder} is not filled in: it stands in the braces of the value of '{key}'"
+        return ("defaults", key), said, "in the command itself it is: write that value there"
     near = did_you_mean(name, list(values))
     known = ", ".join(sorted(values))
     hint = f"did you mean '{near}'? Known: {known}" if near else f"add '{name}:' under 'defaults:'. Known: {known}"
-    return document.error(document.find("command", f"{{{name}}}"), f"the command's {{{name}}} has no value", hint)
+    return document.find("command", placeholder), f"the command's {placeholder} has no value", hint
 
 
 def words(text: str) -> list[str] | None:

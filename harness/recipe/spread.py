@@ -37,7 +37,7 @@ class Rank(msgspec.Struct, frozen=True, kw_only=True):
         """The machine with this rank's folders."""
         if self.node is None or self.node.here:
             return machine
-        return msgspec.structs.replace(machine, home=self.node.home, hf_home=self.node.hf_home)
+        return msgspec.structs.replace(machine, home=self.node.home, hf_home=self.node.hf_home, hf_hub=self.node.hf_hub)
 
 
 def over(recipe: Recipe, engine: str, line: Command, nodes: Sequence[Node]) -> tuple[Rank, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.measure import egress
 from harness.report import text
+from harness.schema.bill import Spent
 from harness.schema.calibration import Calibration
 from harness.schema.health import DEGRADED, Health
 from harness.schema.result import Result, Sanity
@@ -37,6 +38,8 @@ def of(result: Result, path: Path) -> Iterator[str]:
     yield f"Requests {count}; receive stamps: {' and '.join(stamps) or 'none'}"
     hosts = sorted({trial.client.host for trial in result.trials} - {"local"})
     yield f"Client   {'ran on ' if hosts else ''}{', '.join(hosts)}{'; ' if hosts else ''}{_client(result.calibration)}"
+    if result.spent is not None:
+        yield f"Spent    {_spent(result.spent)}"
     yield f"Power    {_power(result)}"
     yield from _roofline(result)
     if result.health is not None:
@@ -52,6 +55,11 @@ def _sanity(found: Sanity) -> str:
         return f"it talks as a language model does; {sum(known)} of {len(known)} easy questions right"
     said = "; ".join(f"{finding.text} ({finding.code})" for finding in found.findings)
     return f"not passed: {said}{'; measured all the same, as the recipe says' if found.waived else ''}"
+
+
+def _spent(spent: Spent) -> str:
+    tokens = f"{spent.bill.input_tokens:,} tokens in, {spent.bill.output_tokens:,} out"
+    return f"${spent.usd:.4f} by usage at the price of {spent.rates.source} ({tokens}); agreed to ${spent.cap_usd:,.2f}"
 
 
 def _power(result: Result) -> str:
@@ -73,7 +81,7 @@ def _roofline(result: Result) -> Iterator[str]:
             used, ceiling = cell.figures.get(f"bw_util{suffix}"), cell.figures.get(f"ceiling{suffix}_tok_s")
             if used is not None and ceiling is not None and used.value is not None and ceiling.value is not None:
                 allowed = f"{used.value:.0%} of the {what} memory bandwidth, which would allow {ceiling.value:.0f} tok/s"
-                yield f"Roofline {text.shape(cell)}: {allowed}"
+                yield f"Roofline {cell.cell.words}: {allowed}"
                 return
 
 

@@ -26,7 +26,7 @@ def tables(found: Tables, day: datetime.date, *, width: int, color: bool) -> str
         facts = [fact for row in rows for _, fact in claims(row)]
         dates = [fact.date for fact in facts if fact.date]
         known = sum(map(_is_known, facts))
-        ages = [_age(max(dates), day), _age(min(dates), day)] if dates else ["", ""]
+        ages = [age(max(dates), day), age(min(dates), day)] if dates else ["", ""]
         lines.append([name, str(len(rows)), str(known), str(len(facts) - known), *ages])
     return f"{text.table(columns, lines, width=width, color=color)}\n\n{text.wrapped(ATTRIBUTION, width=width)}"
 
@@ -37,7 +37,7 @@ def rows(
     """A line for each row; the age is that of its oldest fact. `claimed`: what the article says of a model's price, by the model."""
     columns: list[text.Column] = [(name, "left"), ("says", "left"), ("the article", "right"), ("age", "right")]
     lines = [
-        [row_id(row), _says(row), claimed.get(row.model, "") if isinstance(row, Price) else "", _oldest(row, day)]
+        [row_id(row), says(row), claimed.get(row.model, "") if isinstance(row, Price) else "", oldest(row, day)]
         for row in found
     ]
     return text.table(columns, lines, width=width, color=color)
@@ -89,10 +89,10 @@ def _claim(field: str, fact: Fact[Any]) -> Iterator[str]:
 def _evidence(source: Source, day: datetime.date) -> str:
     quote = f"“{source.quote}” " if source.quote else ""
     dated = f"; {source.dated}" if source.dated else ""
-    return f"{quote}{source.url} ({source.kind}, {source.date}, {_age(source.date, day)}{dated})"
+    return f"{quote}{source.url} ({source.kind}, {source.date}, {age(source.date, day)}{dated})"
 
 
-def _says(row: msgspec.Struct) -> str:
+def says(row: msgspec.Struct) -> str:
     if isinstance(row, Claim):
         return known(row.said)
     if isinstance(row, Price):
@@ -107,10 +107,10 @@ def _is_known(fact: Fact[Any]) -> bool:
     return fact.value is not None or fact.low is not None
 
 
-def _oldest(row: msgspec.Struct, day: datetime.date) -> str:
+def oldest(row: msgspec.Struct, day: datetime.date) -> str:
     dates = [fact.date for _, fact in claims(row) if fact.date]
-    return _age(min(dates), day) if dates else ""
+    return age(min(dates), day) if dates else ""
 
 
-def _age(date: datetime.date, day: datetime.date) -> str:
+def age(date: datetime.date, day: datetime.date) -> str:
     return f"{(day - date).days} d"

@@ -14,9 +14,6 @@ from harness.schema.result import CellResult, Figure, Finding, Result, Summary
 STYLES = {"valid": "green", "unsteady": "yellow", "invalid": "red"}
 
 MISSING = "–"
-GAP = 2
-"""Blanks that `text.table` leaves between columns."""
-
 COLUMNS = (
     ("decode tok/s", "decode_tok_s"),
     ("TTFT p50 ms", "ttft_p50_ms"),
@@ -59,7 +56,7 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
     """One result: figures per cell, what must be known before using them, and where everything lies."""
     parts = [_figures(result, width, color)] if result.cells else []
     parts += [_powers(result, width, color)] if any(cell.power for cell in result.cells) else []
-    parts += [_block(head, lines, width) for head, lines in _remarks(result)]
+    parts += [_block(head, lines, width) for head, lines in remarks(result)]
     parts.append("\n".join(text.wrapped(fact, width=width) for fact in about.of(result, path)))
     parts.append(text.wrapped(LEGEND, width=width))
     if any(cell.cell.concurrency is None for cell in result.cells):
@@ -69,24 +66,15 @@ def render(result: Result, *, path: Path, width: int, color: bool) -> str:
 
 def _figures(result: Result, width: int, color: bool) -> str:
     headers = ["cell", *(header for header, _ in COLUMNS), "verdict"]
-    rows = [[text.shape(cell), *(_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
+    rows = [[cell.cell.words, *(cell_figure(cell, name) for _, name in COLUMNS), cell.verdict] for cell in result.cells]
     return _fitted(headers, rows, width, color)
 
 
 def _fitted(headers: list[str], rows: list[list[str]], width: int, color: bool) -> str:
-    """One table if it fits; else with headers on two lines, and in as many tables as it takes: a number is never cut. The first column
-    and the last are words."""
+    """The first column and the last are words; the last is of the first table where there are several."""
     kept = [index for index in range(len(headers)) if any(row[index] not in ("", MISSING) for row in rows)]
-    headers, rows = [headers[index] for index in kept], [[row[index] for index in kept] for row in rows]
-    if sum(_widths(headers, rows)) + GAP * (len(headers) - 1) > width:
-        headers = ["\n".join(header.rsplit(" ", 1)) for header in headers]
-        rows = [[entry.replace("needs ", "needs\n") for entry in row] for row in rows]
-    tables = []
-    for group in _groups(_widths(headers, rows), width):
-        columns: list[text.Column] = [(headers[i], "left" if i in (0, len(headers) - 1) else "right") for i in group]
-        shown = [[_verdict(row[i], color) if i == len(headers) - 1 else row[i] for i in group] for row in rows]
-        tables.append(text.table(columns, shown, width=width, color=color))
-    return "\n\n".join(tables)
+    columns: list[text.Column] = [(headers[i], "left" if i in (0, len(headers) - 1) else "right") for i in kept]
+    return text.fitted(columns, [[row[i] for i in kept] for row in rows], width=width, color=color, styles=STYLES, closing=True)
 
 
 POWER = (("W", "w"), ("J/tok", "j_tok"), ("net J/tok", "net_j_tok"), ("J/request", "j_request"))
@@ -97,37 +85,19 @@ def _powers(result: Result, width: int, color: bool) -> str:
     """A line for each cell and scope that was measured, and by what."""
     headers = ["scope", *(header for header, _ in POWER), "by"]
     rows = [
-        [f"{text.shape(cell)} {scope}", *(_watts(cell, f"{scope}_{name}") for _, name in POWER), reading.source]
+        [f"{cell.cell.words} {scope}", *(watts(cell, f"{scope}_{name}") for _, name in POWER), reading.source]
         for cell in result.cells
         for scope, reading in cell.power.items()
     ]
     return _fitted(headers, rows, width, color)
 
 
-def _watts(cell: CellResult, name: str) -> str:
+def watts(cell: CellResult, name: str) -> str:
     found = cell.figures.get(name)
     return MISSING if found is None or found.value is None else text.figure(found)
 
 
-def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(len(line) for entry in column for line in entry.split("\n")) for column in zip(headers, *rows, strict=True)]
-
-
-def _groups(widths: Sequence[int], width: int) -> list[list[int]]:
-    """The columns of each table: every one begins with the cell, the first ends with the verdict."""
-    last = len(widths) - 1
-    groups, used = [[0]], widths[0] + GAP + widths[last]
-    for index in range(1, last):
-        if used + GAP + widths[index] > width and len(groups[-1]) > 1:
-            groups.append([0])
-            used = widths[0]
-        groups[-1].append(index)
-        used += GAP + widths[index]
-    groups[0].append(last)
-    return groups
-
-
-def _figure(cell: CellResult, name: str) -> str:
+def cell_figure(cell: CellResult, name: str) -> str:
     """Only `needs k more` is short enough for a table; other reasons are among the remarks."""
     found = _of(cell, name)
     if found is not None and found.value is None and not _needs_more(found):
@@ -151,7 +121,7 @@ def _block(head: str, lines: Sequence[str], width: int) -> str:
     return "\n".join([text.wrapped(head, width=width), *(text.wrapped(line, width=width, indent="  ") for line in lines)])
 
 
-def _remarks(result: Result) -> Iterator[tuple[str, list[str]]]:
+def remarks(result: Result) -> Iterator[tuple[str, list[str]]]:
     """(heading, sentences): on the run, on each cell (on several at once where the same is said of them), on what is missing."""
     if result.state != "complete":
         state = "is still running, or was killed" if result.state == "running" else f"ended early ({result.state})"
@@ -162,7 +132,7 @@ def _remarks(result: Result) -> Iterator[tuple[str, list[str]]]:
     for cell in result.cells:
         sentences = tuple(_sentences(cell.findings) + _unknown(cell))
         if sentences:
-            said.setdefault(sentences, []).append(text.shape(cell))
+            said.setdefault(sentences, []).append(cell.cell.words)
     for sentences, shapes in said.items():
         yield "; ".join(shapes), list(sentences)
     if result.skipped:

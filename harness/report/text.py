@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Literal
 
 from harness.schema.plan import Image
-from harness.schema.result import CellResult, Figure
+from harness.schema.result import Figure
 
 FINEST = 1e-4
 """Share of a value that its interval is shown to: no sensor and no clock here tells more."""
@@ -41,13 +41,8 @@ def figure(found: Figure | None) -> str:
     return f"{number(found.value, half)} ±{number(half, half)}" if found.basis == "runs" else number(found.value, half)
 
 
-def shape(cell: CellResult) -> str:
-    """`pp128 tg128 c4`, with depth, turns and variant where there are such."""
-    what = cell.cell
-    lengths = f"mix of {len(what.mix)}" if what.mix else f"pp{what.pp} tg{what.tg}" if what.arrivals != "trace" else ""
-    turns = f"{what.turns} turns" if what.turns > 1 else ""
-    return " ".join(filter(None, (f"d{what.depth}" if what.depth else "", lengths, turns, what.load, what.variant)))
-
+GAP = 2
+"""Blanks that `table` leaves between columns."""
 
 Column = tuple[str, Literal["left", "right"]]
 """Header and justification."""
@@ -66,6 +61,46 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: in
     for row in rows:
         drawn.add_row(*(row[index] for index in kept))
     return render(drawn, width=width, color=color)
+
+
+def fitted(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int,
+    color: bool,
+    styles: Mapping[str, str] = {},
+    closing: bool = False,
+) -> str:
+    """One table if it fits; else with headers on two lines, and in as many tables as it takes: a number is never cut. Each begins with
+    the first column; with `closing` the first one ends with the last. `styles`: colours of entries that are these words."""
+    if sum(_widths(columns, rows)) + GAP * (len(columns) - 1) > width:
+        columns = [("\n".join(header.rsplit(" ", 1)), justify) for header, justify in columns]
+        rows = [[entry.replace("needs ", "needs\n") for entry in row] for row in rows]
+    painted = [[f"[{styles[entry]}]{entry}[/]" if color and entry in styles else entry for entry in row] for row in rows]
+    return "\n\n".join(
+        table([columns[i] for i in group], [[row[i] for i in group] for row in painted], width=width, color=color)
+        for group in _groups(_widths(columns, rows), width, closing)
+    )
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    headers = [header for header, _ in columns]
+    return [max(len(line) for entry in column for line in entry.split("\n")) for column in zip(headers, *rows, strict=True)]
+
+
+def _groups(widths: Sequence[int], width: int, closing: bool) -> list[list[int]]:
+    last = len(widths) - closing
+    groups, used = [[0]], widths[0] + (GAP + widths[-1] if closing else 0)
+    for index in range(1, last):
+        if used + GAP + widths[index] > width and len(groups[-1]) > 1:
+            groups.append([0])
+            used = widths[0]
+        groups[-1].append(index)
+        used += GAP + widths[index]
+    if closing:
+        groups[0].append(last)
+    return groups
 
 
 def render(drawable: object, *, width: int, color: bool) -> str:

@@ -8,9 +8,9 @@ import msgspec
 
 from harness.schema.facts import Source
 
-ORIGINS = ("measured", "published", "listed", "claimed", "computed", "assessed")
+ORIGINS = ("measured", "published", "listed", "claimed", "computed", "assessed", "given")
 """By this harness here; by somebody for this very setup; a vendor's list; said somewhere without evidence; arithmetic over other entries;
-self-assessed against a framework."""
+self-assessed against a framework; by who asked."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,16 +30,21 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     result: str = ""
     """Id of the stored result that it was measured in."""
     why: str = ""
+    also: tuple[Entry, ...] = ()
+    """Other values for the same thing: what was published, where `value` was measured; what was claimed, where it is listed."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     id: str
+    """The recipe's name, with the hardware behind it where there are several; `provider/model` of an API."""
     model: str
     engine: str = ""
     """Empty for an API."""
     quantization: str = ""
     nodes: int | None = None
     """Machines; None for an API."""
+    hardware: str = ""
+    """Of one machine: `GB10`; empty for an API, or where it is not known."""
     provider: str = ""
     """`name, product` of an API; empty for what runs on machines of one's own."""
     entries: dict[str, Entry]

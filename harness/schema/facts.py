@@ -186,6 +186,17 @@ class Electricity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     per_kwh: Fact[float]
 
 
+class ExchangeRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much of the currency `to` one unit of `of` was on a day; ISO 4217."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("of", "to", "day")
+
+    of: str
+    to: str
+    day: datetime.date
+    rate: Fact[float]
+
+
 class PublishedFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A speed somebody published for a system that is no recipe of ours. What recipes carry is not said here again."""
 
@@ -330,6 +341,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     hardware_prices: tuple[HardwarePrice, ...] = ()
     hardware_watts: tuple[HardwareWatts, ...] = ()
     electricity: tuple[Electricity, ...] = ()
+    exchange: tuple[ExchangeRate, ...] = ()
     published: tuple[PublishedFigure, ...] = ()
     prices: tuple[Price, ...] = ()
     claims: tuple[Claim, ...] = ()

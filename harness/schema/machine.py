@@ -42,3 +42,5 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     home: str = ""
     """The user's home folder, where Hugging Face's cache lies unless HF_HOME says otherwise."""
     hf_home: str = ""
+    hf_hub: str = ""
+    """Where the models of Hugging Face's cache lie, as HF_HUB_CACHE may say; "": in its folder `hub`."""

@@ -28,6 +28,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[str, ...]
     home: str
     hf_home: str
+    hf_hub: str = ""
+    """Of `Machine`."""
     reached_at: str
     """The address that ssh connects to; 127.0.0.1 for this machine."""
     links: tuple[Link, ...]

@@ -11,6 +11,9 @@ import msgspec
 
 from harness.schema.workload import Profile
 
+UNKNOWN_MODEL = "unknown"
+"""Of a recipe for a server about which nothing is known but its address: what it serves is asked of itself."""
+
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A figure somebody published for this very setup."""

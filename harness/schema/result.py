@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.schema.bill import Spent
 from harness.schema.calibration import Calibration
 from harness.schema.egress import Egress
 from harness.schema.health import Health
@@ -89,7 +90,7 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     trials: int
     stopped_by: str
-    """What ended the repeats: `target`, `runs`, `max_runs`, `budget` or `interrupted`."""
+    """What ended the repeats: `target`, `runs`, `max_runs`, `budget`, `cap` (of dollars) or `interrupted`."""
     sent: int
     valid: int
     excluded: dict[str, int]
@@ -109,6 +110,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     recipe_name: str
     recipe_sha256: str
     model: str
+    quantization: str = ""
+    """As the recipe's metadata calls it; empty: it does not say."""
+    nodes: int = 1
+    """Machines that the server ran on."""
+    server: str = ""
+    """Address of one that runs on somebody else's machine (`https://api.example.com`); empty otherwise."""
     model_files: tuple[FileHash, ...] = ()
     anchor: Anchor
     finished: str | None = None
@@ -135,19 +142,53 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[Skipped, ...] = ()
     findings: tuple[Finding, ...] = ()
     """About the run as a whole."""
+    spent: Spent | None = None
+    """None: nothing is charged, or nobody said so."""
     notes: tuple[str, ...] = ()
 
 
+class Reading(msgspec.Struct, frozen=True, array_like=True):
+    """A `Figure` as short as can be: a summary is read ten thousand times."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A cell in a summary, with those of its figures that a summary has."""
+
+    depth: int = 0
+    pp: int
+    tg: int
+    concurrency: int | None = None
+    rate: float | None = None
+    turns: int = 1
+    shape: str
+    """In words: `pp2048 tg128 c4`."""
+    verdict: str
+    figures: dict[str, Reading]
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of `harness results list`."""
+    """What lists and the board need of a result."""
 
     id: str
     path: str
     started: str
     recipe: str
     model: str
+    quantization: str = ""
+    engine: str = ""
+    engine_version: str | None = None
+    nodes: int = 1
+    server: str = ""
+    hardware: str = ""
+    """The GPU's name, or the CPU's where there is none; empty for a server elsewhere."""
     state: str
     verdict: str
     """The worst of its cells', or `-` without any."""
     decode_tok_s: float | None
     """Of the first cell with one stream."""
+    points: tuple[Point, ...] = ()

@@ -10,6 +10,8 @@ GPU, SOC, SYSTEM, WALL = "gpu", "soc", "system", "wall"
 POWER_SCOPES = (GPU, SOC, SYSTEM, WALL)
 """What a watt covers, never mixed and never summed with each other: the GPU by its driver; the chip (on GB10 CPU and GPU; a CPU package
 on x86); the whole box at its DC input; the wall socket."""
+METER = "plug"
+"""The source of what meters at the wall say. They are of no machine: whoever named them knows what they measure."""
 RAIL, HOST = "rail", "host"
 """Other scopes of a reading: one supply rail among several, and what is no watt."""
 

@@ -168,6 +168,13 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         return "trace" if self.rate is None else f"{self.rate:.3g}/s"
 
     @property
+    def words(self) -> str:
+        """`pp128 tg128 c4`, with depth, turns and variant where there are such."""
+        lengths = f"mix of {len(self.mix)}" if self.mix else f"pp{self.pp} tg{self.tg}" if self.arrivals != "trace" else ""
+        turns = f"{self.turns} turns" if self.turns > 1 else ""
+        return " ".join(filter(None, (f"d{self.depth}" if self.depth else "", lengths, turns, self.load, self.variant)))
+
+    @property
     def context_tokens(self) -> int:
         """What one request needs of the model's context."""
         return self.depth + self.turns * (self.pp + self.tg)

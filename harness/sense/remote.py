@@ -13,7 +13,7 @@ import msgspec
 
 from harness import clock
 from harness.errors import MachineError
-from harness.far import beating, begin, command
+from harness.far import SILENCE_S, beating, begin, command
 from harness.schema.sensors import HOST, Absent, Sample
 from harness.sense.base import OFTEN_S
 
@@ -35,7 +35,7 @@ class Said(msgspec.Struct, frozen=True):
 class Remote:
     name, period_s, alone = "remote", OFTEN_S, True
 
-    def __init__(self, host: str, python: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, host: str, python: str, environment: Mapping[str, str], silence_s: float = SILENCE_S) -> None:
         """Raises `MachineError` when nobody answers there."""
         self.host = host
         self._absent: list[Absent] = []
@@ -57,7 +57,7 @@ class Remote:
                 f"the sensors of {host} do not answer",
                 f"check that `ssh {host} {python} -m harness --version` works without a password: --sense-python names another there",
             ) from None
-        self._beating.enter_context(beating(self._child))
+        self._heard = self._beating.enter_context(beating(self._child, silence_s))
 
     def read(self) -> Iterator[Sample]:
         """Waits for what it says next."""
@@ -68,6 +68,7 @@ class Remote:
             text = f"{self.host} says nothing any more: its connection or its harness has ended"
             self._lost = (Absent(source=f"{self.name}@{self.host}", scope=HOST, code="lost", text=text),)
             return
+        self._heard()
         self._absent = [msgspec.structs.replace(absent, source=f"{absent.source}@{self.host}") for absent in said.absent]
         for sample in said.samples:
             yield msgspec.structs.replace(sample, t_ns=sample.t_ns - self._offset_ns, source=f"{sample.source}@{self.host}")

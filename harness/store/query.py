@@ -6,33 +6,12 @@ from pathlib import Path
 
 from harness.errors import StoreError, did_you_mean
 from harness.schema.result import Summary
-from harness.store.folder import read_result
+from harness.store import index
 
 
 def list_results(root: Path) -> list[Summary]:
     """Every readable result below `root`, oldest first."""
-    found = []
-    for file in root.glob("*/*/result.json"):
-        try:
-            result = read_result(file.parent)
-        except StoreError:
-            continue  # one damaged result must not hide the others
-        verdicts = {cell.verdict for cell in result.cells}
-        single = next((cell for cell in result.cells if cell.cell.concurrency == 1), None)
-        figure = single.figures.get("decode_tok_s") if single else None
-        found.append(
-            Summary(
-                id=result.id,
-                path=str(file.parent),
-                started=result.anchor.wall,
-                recipe=result.recipe_name,
-                model=result.model,
-                state=result.state,
-                verdict=next((name for name in ("invalid", "unsteady", "valid") if name in verdicts), "-"),
-                decode_tok_s=figure.value if figure else None,
-            )
-        )
-    return sorted(found, key=lambda summary: (summary.started, summary.id))
+    return sorted(index.summaries(root), key=lambda summary: (summary.started, summary.id))
 
 
 def find(root: Path, which: str) -> Path:

@@ -8,7 +8,7 @@ from math import prod
 
 from harness.schema.weights import CacheLayers
 from harness.weights.config import FULL, LARGEST, RECURRENT, SLIDING, Config, layer_kinds, number
-from harness.weights.dtypes import CACHE_BYTES, NVFP4, dtype_bytes
+from harness.weights.dtypes import NVFP4, cache_bytes, dtype_bytes
 
 Cache = tuple[tuple[CacheLayers, ...] | None, str]
 
@@ -71,7 +71,7 @@ def cache(config: Config, kv_dtype: str | None) -> Cache:
 def element_bytes(config: Config, kv_dtype: str | None) -> float | None:
     """As vLLM and SGLang resolve `auto`: what the checkpoint was quantised for, else the model's own type."""
     if kv_dtype not in (None, "auto"):
-        return dtype_bytes(kv_dtype, CACHE_BYTES)
+        return cache_bytes(kv_dtype, latent=number(config, "kv_lora_rank") is not None)
     made = config.get("quantization_config")
     if isinstance(made, Mapping):
         scheme = made.get("kv_cache_scheme")

@@ -34,6 +34,14 @@ def dtype_bytes(name: object, known: Mapping[str, float] = DTYPE_BYTES) -> float
     return known.get(name.lower().replace("-", "_").removeprefix("torch.")) if isinstance(name, str) else None
 
 
+def cache_bytes(name: object, *, latent: bool = False) -> float | None:
+    """Of a cache's type; of `q8_0/f16`, keys and values, the mean, or of the keys' alone where both come from one `latent` (MLA)."""
+    keys, slash, values = name.partition("/") if isinstance(name, str) else (name, "", "")
+    each = [dtype_bytes(kind, CACHE_BYTES) for kind in ([keys, values] if slash and not latent else [keys])]
+    known = [size for size in each if size is not None]
+    return sum(known) / len(known) if len(known) == len(each) else None
+
+
 GGML_TYPES: dict[int, tuple[int, int]] = {
     0: (1, 4),  # F32
     1: (1, 2),  # F16

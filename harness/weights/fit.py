@@ -40,10 +40,11 @@ def fit(
     *,
     context: int | None = None,
     asked_tokens: int = 0,
+    machines: int = 1,
 ) -> Fit:
     """`context`: what the model holds, for a command that does not say how long requests may be. `asked_tokens`: of all requests that
-    will be in flight at once."""
-    needs = _Needs(model, draft, claim, context, shared_out=where is None or where.gpu)
+    will be in flight at once. `machines`: over how many the model is split, one of its parts on each; `where` is one of them."""
+    needs = _Needs(model, draft, claim, context, machines, shared_out=machines > 1 or where is None or where.gpu)
     if where is None:
         return needs.found(UNKNOWN, f"{needs}, and there is no GPU here that it could be held against", None)
     return _judged(needs, claim, where, asked_tokens)
@@ -52,10 +53,13 @@ def fit(
 class _Needs:
     """Bytes of one GPU. Printed, it is their sum."""
 
-    def __init__(self, model: Weights, draft: Weights | None, claim: Claim, context: int | None, *, shared_out: bool) -> None:
-        """`shared_out`: with several GPUs each takes less; else all of them are in the same memory."""
+    def __init__(
+        self, model: Weights, draft: Weights | None, claim: Claim, context: int | None, machines: int, *, shared_out: bool
+    ) -> None:
+        """`shared_out`: with several GPUs or machines each takes less; else all of them are in the same memory."""
         tensor, pipeline = (claim.tensor, claim.pipeline) if shared_out else (1, 1)
         self.gpus = tensor * pipeline
+        self.each = "machines" if machines > 1 else "GPUs"
         self.weights = math.ceil(model.memory_bytes / self.gpus)
         self.draft = None if draft is None else math.ceil(draft.memory_bytes / self.gpus)
         self.load = self.weights + (self.draft or 0)
@@ -75,7 +79,7 @@ class _Needs:
         parts += [f"draft {gib(self.draft)}"] if self.draft is not None else []
         parts += [f"cache {gib(self.cache)} for {self.tokens:,} tokens"] if self.cache is not None else []
         whole = f" = {gib(self.load + (self.cache or 0))}" if len(parts) > 1 else ""
-        return " + ".join(parts) + whole + (f" on each of {self.gpus} GPUs" if self.gpus > 1 else "")
+        return " + ".join(parts) + whole + (f" on each of {self.gpus} {self.each}" if self.gpus > 1 else "")
 
     def tokens_in(self, cache_bytes: float) -> int | None:
         """For which so much cache is enough; None: not known."""
@@ -157,7 +161,7 @@ def _fewer(needs: _Needs, claim: Claim, where: Room) -> str:
     if not where.gpu or not where.most_bytes or not claim.tensor_flag:
         return SMALLER
     least = math.ceil(math.log2(max(1.0, needs.load * needs.gpus / where.most_bytes)))
-    return f"{claim.tensor_flag} {max(2**least, needs.gpus * 2)} over as many GPUs, or {SMALLER}"
+    return f"{claim.tensor_flag} {max(2**least, needs.gpus * 2)} over as many {needs.each}, or {SMALLER}"
 
 
 def gib(size: float) -> str:

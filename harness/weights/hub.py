@@ -7,21 +7,33 @@ A blob is named by what its repository says of it: the SHA-256 of a large file, 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+import re
+from pathlib import Path, PurePath
 
 from harness.weights import safetensors
 
 CHUNK = 1 << 20
 SHA256_DIGITS = 64
+PART = re.compile(r"(.+)-[0-9]{5}-of-([0-9]{5})(\.safetensors|\.gguf)")
+WEIGHTS = {".safetensors", ".gguf", ".bin", ".pt", ".pth"}
 
 
 def absent(place: Path) -> list[str]:
-    """Files of a model that are not there: of its folder, the ones whose blob is missing or that its index names."""
+    """Files of a model that are not there: of its folder, the ones whose blob is missing, that its index names, or that by their numbers
+    go with one that is there."""
     if not place.is_dir():
         return []
     broken = [str(link.relative_to(place)) for link in sorted(place.rglob("*")) if link.is_symlink() and not link.exists()]
     indexed = [shard.name for shard in safetensors.shards(place) if not shard.exists()]
-    return sorted({*broken, *indexed})
+    there = set(files(place))
+    parts = [part for part in map(PART.fullmatch, there) if part]
+    whole = {f"{part[1]}-{number:05}-of-{part[2]}{part[3]}" for part in parts for number in range(1, int(part[2]) + 1)}
+    return sorted({*broken, *indexed, *(whole - there)})
+
+
+def has_weights(place: Path) -> bool:
+    """A folder may hold no more than a configuration and a tokenizer, which programs fetch alone."""
+    return not place.is_dir() or any(PurePath(name).suffix in WEIGHTS for name in files(place))
 
 
 def files(snapshot: Path) -> dict[str, Path]:

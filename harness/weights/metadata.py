@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from harness.schema.weights import METADATA, CacheLayers, Weights
 from harness.weights.cache import Cache
 from harness.weights.config import number
-from harness.weights.dtypes import CACHE_BYTES, dtype_bytes
+from harness.weights.dtypes import cache_bytes, dtype_bytes
 
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMBT]?)", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -72,7 +72,7 @@ def parameters(value: object) -> float | None:
 
 def _cache(metadata: Mapping[str, object], kv_dtype: str | None) -> Cache:
     said = kv_dtype if kv_dtype not in (None, "auto") else metadata.get("kv_dtype")
-    element = dtype_bytes(said, CACHE_BYTES)
+    element = cache_bytes(said, latent=number(metadata, "kv_lora_rank") is not None)
     if element is None:
         return None, f"the bytes of kv_dtype {str(said)[:40]!r} are not known" if said else "the metadata does not say kv_dtype"
     all_layers, windowed = number(metadata, "num_layers"), number(metadata, "window_layers")

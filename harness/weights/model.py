@@ -18,7 +18,7 @@ def place(model: str, revision: str | None, machine: Machine) -> Path | str:
     if model.startswith(("/", ".", "~")):
         path = Path(model).expanduser()
         return path if path.exists() else f"{path} does not exist"
-    folder = Path(machine.hf_home) / "hub" / f"models--{model.replace('/', '--')}"
+    folder = Path(machine.hf_hub or f"{machine.hf_home}/hub") / f"models--{model.replace('/', '--')}"
     try:
         named = (folder / "refs" / (revision or "main")).read_text().strip()
     except (OSError, ValueError):

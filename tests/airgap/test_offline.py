@@ -13,7 +13,8 @@ import pytest
 
 from harness import offline
 from harness.errors import MachineError, UsageError
-from harness.pack import kept_name
+from harness.pack import goes_to, kept_name
+from harness.weights import hub
 from tests.recipe.plans import MACHINE, VLLM, plan
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -77,6 +78,37 @@ def test_a_missing_model_is_named_before_the_start(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+def test_a_model_is_found_where_hf_hub_cache_says(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(RECIPE)
+    folder = tmp_path / "models/models--example-org--smol"
+    (folder / "snapshots" / REVISION).mkdir(parents=True)
+    (folder / "snapshots" / REVISION / "config.json").write_text("{}")
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text(REVISION)
+    done = harness("bench", "x.yaml", "--offline", cwd=tmp_path, HF_HUB_CACHE=str(tmp_path / "models"))
+    assert f"{folder}/snapshots/{REVISION} lacks any weights, and nothing may be fetched" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "there"), [("/m/x.gguf", "/m/x.gguf"), ("./a/../x.gguf", "x.gguf"), ("x", ".engines/models/y.gguf")]
+)
+def test_a_models_file_is_unpacked_to_where_its_recipe_looks(name: str, there: str) -> None:
+    assert goes_to(name, Path("/somewhere/y.gguf")) == there
+
+
+@pytest.mark.parametrize("model", ["~/x.gguf", "../x.gguf", "./../x.gguf"])
+def test_a_model_whose_place_is_another_there_is_not_packed(tmp_path: Path, model: str) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "x.gguf").write_text("")
+    (tmp_path / "w/x.yaml").write_text(
+        f"model: {model}\nruntime: llama-cpp\nharness: {{engine: embedded}}\ncommand: llama-server -m {{model}}\n"
+    )
+    done = harness("pack", "x.yaml", "--to", "pack", cwd=tmp_path / "w", HOME=str(tmp_path))
+    assert done.returncode == MachineError.exit_code, done.stderr
+    assert f"{model} has another place on each machine\nHint: write its whole path" in done.stderr
+    assert not (tmp_path / "w/pack").exists()
+
+
 def test_a_file_that_is_not_what_its_revision_has_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(RECIPE)
     folder = tmp_path / "hf/hub/models--example-org--smol"
@@ -96,19 +128,90 @@ def test_a_file_that_is_not_what_its_revision_has_is_not_packed(tmp_path: Path) 
     assert not (tmp_path / "pack/pack.json").exists()
 
 
+def test_a_file_that_no_blob_vouches_for_is_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(RECIPE)
+    folder = tmp_path / "hf/hub/models--example-org--smol"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs/main").write_text(REVISION)
+    (folder / "snapshots" / REVISION).mkdir(parents=True)
+    (folder / "snapshots" / REVISION / "x.gguf").write_bytes(b"weights")
+    done = harness("pack", "x.yaml", "--to", "pack", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+    assert done.returncode == MachineError.exit_code
+    assert "x.gguf is no link to a blob: what its revision has is not known" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("more", "others"),
     [
         ("", ()),
-        ("--speculative-draft-model-path org/draft --tokenizer org/m", ("org/draft",)),
         ("""--speculative-config '{"method": "eagle3", "model": "org/head"}'""", ("org/head",)),
         ("""--speculative-config '{"method": "ngram"}'""", ()),
         ("--speculative-config not-json", ()),
+        ("""-sc '{"method": "eagle3", "model": "org/head"}' --tokenizer-path=org/words""", ("org/head", "org/words")),
     ],
 )
 def test_drafts_and_tokenizers_are_models_too(more: str, others: tuple[str, ...]) -> None:
     made = plan(f"{VLLM.rstrip()} {more}\n")
     assert offline.models(made) == (("org/m", None), *((name, None) for name in others))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "command"),
+    [
+        (
+            "sglang",
+            "python3 -m sglang.launch_server --model-path {model} --speculative-draft-model-path org/draft --tokenizer org/m",
+        ),
+        ("llama-cpp", "llama-server -m {model} -md org/draft"),
+    ],
+)
+def test_each_engine_has_its_own_word_for_a_draft(runtime: str, command: str) -> None:
+    made = plan(f"model: org/m\nruntime: {runtime}\ncommand: {command} --port 8000\n")
+    assert offline.models(made) == (("org/m", None), ("org/draft", None))
+
+
+def test_a_blob_is_known_by_its_name_large_or_small(tmp_path: Path) -> None:
+    """`printf '{}\\n' | git hash-object --stdin`, and `sha256sum`."""
+    for name in (
+        "0967ef424bce6791893e9a57bb952f80fd536e93",
+        "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356",
+    ):
+        (tmp_path / name).write_text("{}\n")
+        assert hub.changed(tmp_path / name) is None
+        (tmp_path / name).write_text("[]\n")
+        assert hub.changed(tmp_path / name) not in (None, name)
+
+
+def test_a_file_whose_blob_is_gone_is_absent(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/tokenizer.json").symlink_to(tmp_path / "blobs/0967ef42")
+    assert hub.absent(tmp_path) == ["sub/tokenizer.json"]
+
+
+@pytest.mark.parametrize(
+    ("there", "more", "lacks"),
+    [
+        (("config.json", "tokenizer.json"), "", "any weights"),
+        (("model.safetensors",), "", None),
+        (("pytorch_model.bin",), "", None),
+        (("Q4/x-00001-of-00003.gguf", "Q4/x-00003-of-00003.gguf"), "", "Q4/x-00002-of-00003.gguf"),
+        (("model-00001-of-00002.safetensors",), "", "model-00002-of-00002.safetensors"),
+        (("model.safetensors",), " --tokenizer org/words", None),
+        (("tokenizer.json",), " --tokenizer org/m", "any weights"),
+    ],
+)
+def test_a_model_that_is_not_whole(tmp_path: Path, there: tuple[str, ...], more: str, lacks: str | None) -> None:
+    """A download that was cut off, or a configuration that some program fetched alone; a tokenizer needs no weights."""
+    for name, files in (("m", there), ("words", ("tokenizer.json",))):
+        folder = tmp_path / f"hub/models--org--{name}"
+        for file in files:
+            (folder / "snapshots" / REVISION / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "snapshots" / REVISION / file).write_text("")
+        (folder / "refs").mkdir()
+        (folder / "refs/main").write_text(REVISION)
+    found = offline.missing(plan(f"{VLLM.rstrip()}{more}\n"), msgspec.structs.replace(MACHINE, hf_home=str(tmp_path)))
+    said = f"org/m: {tmp_path}/hub/models--org--m/snapshots/{REVISION} lacks {lacks}"
+    assert found == (None if lacks is None else (said, "hf download org/m"))
 
 
 def test_the_revision_counts_where_the_command_names_it() -> None:

@@ -55,6 +55,10 @@ def engine(folder: Path, *, command: str, port: int = 0) -> str:
     return write(folder, RECIPE.format(model="some-model", port=port, command=command))
 
 
+def test_an_error_is_two_lines_whatever_it_quotes() -> None:
+    assert str(RecipeError("a\nb\x1b", "c\r\u2028é")) == "a\\nb\\x1b\nHint: c\\r\\u2028é"
+
+
 def test_unknown_recipe(tmp_path: Path) -> None:
     fails(harness("bench", "smollm2-135m-cpuu", cwd=tmp_path), RecipeError.exit_code, "smollm2-135m-cpuu", "smollm2-135m-cpu'")
 

@@ -53,6 +53,7 @@ def test_lost_requests_are_counted_or_refused() -> None:
         compare("c1", [even(0)], [], CLIENT)
 
 
+@pytest.mark.quiet
 def test_a_result_cites_the_newest_calibration_of_its_machine(tmp_path: Path) -> None:
     said = harness(tmp_path, "calibrate", "--concurrency", "2", "--pin", "0")
     assert said.returncode == 0, said.stderr

@@ -46,6 +46,7 @@ def test_what_was_sent_of_an_unfinished_trial_is_kept(tmp_path: Path) -> None:
     with paced(ttft_ms=5, tpot_ms=20) as server:
         child = start(tmp_path, *BENCH, "--url", server.url)
         until(lambda: len(server.truth()) > 7 + len(QUESTIONS))  # two probes, up to three canaries, then the trial
+        clock.sleep(0.5)  # into the next request, which takes 1.3 s
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=60)
     assert child.returncode == 130, out + err

@@ -28,13 +28,14 @@ def harness(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_list(tmp_path: Path) -> None:
     tables = harness(tmp_path, "list", DAY).stdout
-    assert [line.split()[0] for line in tables.splitlines()[2:11]] == [
+    assert [line.split()[0] for line in tables.splitlines()[2:12]] == [
         "providers",
         "models",
         "ratings",
         "hardware_prices",
         "hardware_watts",
         "electricity",
+        "exchange",
         "published",
         "prices",
         "claims",

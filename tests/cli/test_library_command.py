@@ -33,7 +33,7 @@ def test_from_a_repository_to_a_run_by_name(tmp_path: Path) -> None:
         },
     )
     added = harness(tmp_path, "registry", "add", address)
-    assert added.stdout.splitlines()[0].startswith(f"@main-ones: 1 recipes of {address} at ")
+    assert added.stdout.splitlines()[0].startswith(f"@main-ones: 1 recipe of {address} at ")
     assert harness(tmp_path, "registry", "list").stdout.startswith(f"@hidden-ones  {address}")
     listed = json.loads(harness(tmp_path, "list", "--json").stdout)
     assert [row["name"] for row in listed if row["name"].startswith("@")] == ["@main-ones/one"]
@@ -49,11 +49,14 @@ def test_from_a_repository_to_a_run_by_name(tmp_path: Path) -> None:
     assert imported.returncode == 0
     assert imported.stdout.splitlines()[:2] == [
         "refused    bad.yaml: 1: the recipe has no model",
-        "imported   good/one.yaml: one",
+        "imported   good/one.yaml: good-one",
     ]
+    assert harness(tmp_path, "import", address, "--force").stdout.splitlines()[1] == "unchanged  good/one.yaml: good-one"
+    (tmp_path / "one.yaml").write_text(recipe("one"))
+    harness(tmp_path, "import", "one.yaml")
     assert harness(tmp_path, "show", "one").stdout == recipe("one"), "one's own come first"
     assert harness(tmp_path, "registry", "remove", "main-ones").stdout == "@main-ones was removed\n"
-    assert harness(tmp_path, "registry", "update").stdout.startswith("@hidden-ones: 1 recipes")
+    assert harness(tmp_path, "registry", "update").stdout.startswith("@hidden-ones: 1 recipe of")
 
 
 def test_refusals(tmp_path: Path) -> None:
@@ -79,3 +82,27 @@ def test_import_under_another_name_and_export_again(tmp_path: Path) -> None:
     assert "max_nodes: 1\n" in exported
     (tmp_path / "y.yaml").write_text(exported)
     assert harness(tmp_path, "show", "y.yaml", "--command").stdout == harness(tmp_path, "show", "mine", "--command").stdout
+
+
+def test_a_broken_file_does_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/aa.yaml").write_text("env: [\n")
+    (tmp_path / "recipes/bb.yaml").write_text("model: org/m\nruntime: paced\ncommand: serve {model}\n")
+    listed = harness(tmp_path, "list", "--json")
+    assert "bb" in [row["name"] for row in json.loads(listed.stdout)]
+    assert (listed.returncode, listed.stderr.startswith("Not a recipe: recipes/aa.yaml:2: not valid YAML")) == (0, True)
+    linted = harness(tmp_path, "lint", "aa", "bb")
+    first, second, *_ = linted.stdout.splitlines()
+    assert first.startswith("error: recipes/aa.yaml:2: not valid YAML")
+    assert second.startswith("recipes/bb.yaml:")
+    assert (linted.returncode, linted.stderr.startswith("harness: 3 errors in 2 recipes\n")) == (3, True)
+    alone = harness(tmp_path, "lint", "aa")
+    assert (alone.returncode, alone.stderr.startswith("harness: recipes/aa.yaml:2: not valid YAML")) == (3, True)
+
+
+def test_names_of_others_steer_no_terminal(tmp_path: Path) -> None:
+    name = "a\x1b[2J\nb.yaml"
+    address = repository(tmp_path / "repo", {name: recipe("a"), "c.yaml": recipe("c")})
+    said = harness(tmp_path, "import", address).stdout + harness(tmp_path, "registry", "add", address).stdout
+    assert "\x1b" not in said
+    assert said.count("a\\x1b[2J\\nb.yaml: its name cannot be typed\n") == 2

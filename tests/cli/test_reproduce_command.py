@@ -14,6 +14,8 @@ from harness.schema.reproduction import INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTED
 from harness.store import folder
 from tests.paced_server import paced
 
+pytestmark = pytest.mark.quiet
+
 RECIPE = """\
 recipe_version: "2"
 name: known

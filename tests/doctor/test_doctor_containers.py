@@ -46,6 +46,14 @@ def test_each_way_of_not_answering_has_its_advice(tmp_path: Path, said: Ran, wor
     assert look(tmp_path, said, PACED)["docker"].status == "skip"
 
 
+@pytest.mark.parametrize(("recipe", "status"), [(IN_DOCKER, "fail"), (None, "warn"), (PACED, "skip")])
+def test_a_rootless_docker_has_a_network_of_its_own(tmp_path: Path, recipe: str | None, status: str) -> None:
+    """What a rootless dockerd 20.10.24 said."""
+    info = Ran(0, '{"ServerVersion":"20.10.24","SecurityOptions":["name=seccomp,profile=default","name=rootless"]}', "")
+    found = look(tmp_path, info, recipe)["docker"]
+    assert (found.status, "Docker runs rootless here" in found.text) == (status, True)
+
+
 def test_not_installed(tmp_path: Path) -> None:
     found = by_name(containers.look(patient(tmp_path, IN_DOCKER)))
     assert (found["docker"].status, found["docker"].text) == ("fail", "it is not installed")

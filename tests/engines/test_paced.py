@@ -193,6 +193,7 @@ def test_pages_as_an_engine_has_them() -> None:
     }
 
 
+@pytest.mark.quiet
 def test_it_keeps_its_schedule_and_logs_what_it_did() -> None:
     with paced_server.paced(ttft_ms=60, tpot_ms=20) as server:
         for words in (1, 2, 3):

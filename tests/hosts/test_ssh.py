@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from harness.hosts.base import Host, Process
 from harness.hosts.local import LocalHost
 from harness.hosts.sessions import explain
 from harness.hosts.ssh import SshHost
+from harness.hosts.there import GRACE_TICKS, TICK_S
 from tests.machines import LACKS, Machines, machines
 
 pytestmark = pytest.mark.skipif(LACKS is not None, reason=f"needs {LACKS}")
@@ -100,10 +102,11 @@ def test_without_a_mark_nobody_is_ours(host: SshHost) -> None:
 
 
 def test_no_argument_holds_a_secret(two: Machines, host: SshHost, tmp_path: Path) -> None:
-    host.spawn(["sleep", "600"], env={**ENV, "HF_TOKEN": "hf_s3cret"}, cwd=None, log=str(tmp_path / "log"))
+    token = secrets.token_hex()  # other tests have secrets of their own on the machine
+    host.spawn(["sleep", "600"], env={**ENV, "HF_TOKEN": token}, cwd=None, log=str(tmp_path / "log"))
     lines = ["\0".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"]) if each.pid != os.getpid()]
     assert any("supervise" in line for line in lines)
-    assert not any("s3cret" in line for line in lines)
+    assert not any(token in line for line in lines)
 
 
 CHILD = """
@@ -140,13 +143,27 @@ def test_it_all_ends_when_we_are_killed(two: Machines, tmp_path: Path) -> None:
     assert Path(f"{log}.undone").exists()
 
 
+def test_what_it_leaves_is_undone_though_it_has_ended(two: Machines, tmp_path: Path) -> None:
+    """As Docker's client does of a closed pipe, when its container goes on."""
+    with SshHost("spark-1", two.environment) as host:
+        process = host.spawn(["true"], env=ENV, cwd=None, log=str(tmp_path / "log"), undo=["touch", str(tmp_path / "undone")])
+        ended(host, process)
+    assert two.empty(10)
+    assert (tmp_path / "undone").exists()
+
+
 def test_below_its_floor_it_is_ended(host: SshHost, tmp_path: Path) -> None:
-    process = host.spawn(["sleep", "600"], env=ENV, cwd=None, log=str(tmp_path / "log"), floor=1 << 60)
+    """At once: it is deaf to SIGTERM, after which it would be left some seconds."""
+    deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
+    process = host.spawn(deaf, env=ENV, cwd=None, log=str(tmp_path / "log"), floor=1 << 60)
     began = clock.now()
     while host.low_memory(process) is None:
         assert clock.since(began) < 20
         clock.sleep(0.05)
-    assert not host.alive(process)
+    killed = clock.now()
+    while host.alive(process):
+        assert clock.since(killed) < GRACE_TICKS * TICK_S / 2
+        clock.sleep(0.02)
     assert 0 < (host.low_memory(process) or 0) < 1 << 60
 
 

@@ -7,9 +7,11 @@ import shutil
 import pytest
 
 from harness.errors import MachineError
+from harness.hosts.base import Ran
 from harness.hosts.local import LocalHost
 from harness.launch import container
 from harness.schema.plan import Image
+from tests.doctor.patients import Elsewhere
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,23 @@ def test_an_image_for_other_machines() -> None:
     with pytest.raises(MachineError, match="the image a/b is for arm64, and this machine is amd64") as caught:
         container.check(here, "a/b", "x86_64")
     assert caught.value.hint.endswith("docker pull --platform linux/amd64 a/b")
+
+
+def test_what_docker_does_not_say_is_no_missing_image() -> None:
+    def asked(said: str) -> Image | None:
+        return container.image(Elsewhere(commands={"docker image inspect": Ran(1, "[]\n", said)}), "a/b:1")
+
+    assert asked("Error response from daemon: No such image: a/b:1\n") is None
+    with pytest.raises(MachineError, match=r"a/b:1: dial unix /var/run/docker.sock: connection refused"):
+        asked("Error response from daemon: dial unix /var/run/docker.sock: connection refused\n")
+
+
+def test_a_rootless_docker_serves_nobody_here() -> None:
+    """A server in it was never reached, and its whole time to become ready went by: seen with dockerd 20.10.24 below rootlesskit 1.1."""
+    said = {"docker context inspect": Ran(0, "unix:///run/user/1000/docker.sock\n", "")}
+    container.check_server(Elsewhere(commands=said | {"docker info": Ran(0, '["name=seccomp,profile=default"]\n', "")}))
+    with pytest.raises(MachineError, match="Docker runs rootless here"):
+        container.check_server(Elsewhere(commands=said | {"docker info": Ran(0, '["name=rootless"]\n', "")}))
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed (apt install docker.io)")

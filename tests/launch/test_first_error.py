@@ -58,6 +58,14 @@ def test_the_first_in_time(ranks: list[Rank]) -> None:
     assert said.endswith("rank 0 on spark-1 ended with it")
 
 
+def test_its_place_is_found_though_blanks_differ(ranks: list[Rank]) -> None:
+    """In what is said they are single; with no place it would be of the log's beginning, long before."""
+    say(ranks[1], 0.0, "INFO ready\n")
+    say(ranks[1], 100.0, MEMORY.replace("Free memory", "Free  memory"))
+    say(ranks[0], 100.4, TORCH)
+    assert blamed(ranks, 100.6).startswith("rank 1 on spark-2: ValueError: Free memory on device")
+
+
 def test_what_only_echoes_comes_last(ranks: list[Rank]) -> None:
     """The news of it may even arrive sooner."""
     say(ranks[1], 100.0, PEER)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from harness.hosts.local import LocalHost
+from harness.launch import flags
 from harness.launch.flags import Asked, ask
 from harness.schema.flags import Flags, Option
 from harness.schema.machine import Machine
@@ -142,8 +143,8 @@ def test_the_recipes_own_image_comes_first(tmp_path: Path, monkeypatch: pytest.M
     assert (found.own, found.flags is not None, engine.asked()) == (True, True, 0)
     asked, ran = calls.read_text().split("\n", 1)
     assert asked == "image inspect --format {{.Id}} here/vllm:1"
-    assert ran.startswith("run --rm --name spark-harness-flags-")
-    assert " --network none --entrypoint python3 here/vllm:1 -c " in ran
+    assert ran.startswith("run --rm --pull never --name spark-harness-flags-")
+    assert " --network none --entrypoint python3 sha256:0123 -c " in ran
     assert ask(LocalHost(), both, "vllm", "here/vllm:1", kept=tmp_path / "kept").own  # by its digest
     elsewhere = ask(LocalHost(), both, "vllm", "not/here:1", kept=tmp_path / "kept", say=print)
     assert (elsewhere.own, elsewhere.flags is not None, engine.asked()) == (False, True, 1)
@@ -154,7 +155,7 @@ def test_llama_cpps_image_prints_its_help(tmp_path: Path, monkeypatch: pytest.Mo
     calls = docker(tmp_path, monkeypatch, "echo '-c,    --ctx-size N          size'")
     found = ask(LocalHost(), machine({}, docker="28"), "llamacpp", "here/vllm:1", kept=tmp_path / "kept", say=print)
     assert (found.own, found.flags is not None) == (True, True)
-    assert "--entrypoint sh here/vllm:1 -c exec" in calls.read_text()
+    assert "--entrypoint sh sha256:0123 -c exec" in calls.read_text()
     assert ask(LocalHost(), machine({}, docker="28"), "llamacpp", "here/vllm:1", kept=None).flags is None, (
         "a container is not started unasked"
     )
@@ -162,11 +163,21 @@ def test_llama_cpps_image_prints_its_help(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_an_image_that_does_not_answer_leaves_the_installed_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(tmp_path / "vllm")
-    docker(tmp_path, monkeypatch, "echo 'exec: python3: not found' >&2; exit 127")
+    more = 'Run "docker run --help" for more information'.replace('"', "'\\''")
+    docker(tmp_path, monkeypatch, f"echo 'docker: exec: python3: not found\n\n{more}' >&2; exit 127")
     found = ask(LocalHost(), msgspec.structs.replace(engine.machine, docker="28"), "vllm", "here/vllm:1", kept=None, say=print)
     assert (found.own, found.flags is not None) == (False, True)
     alone = ask(LocalHost(), machine({}, docker="28"), "vllm", "here/vllm:1", kept=None, say=print)
-    assert alone.reason == "here/vllm:1 does not tell its flags: exec: python3: not found"
+    assert alone.reason == "here/vllm:1 does not tell its flags: docker: exec: python3: not found"
+
+
+def test_a_container_that_does_not_answer_in_time_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = docker(tmp_path, monkeypatch, "exec sleep 60")
+    monkeypatch.setattr(flags, "LIMIT_S", 0.5)
+    found = ask(LocalHost(), machine({}, docker="28"), "vllm", "here/vllm:1", kept=None, say=print)
+    assert found.reason == "here/vllm:1 does not tell its flags: docker did not end within 0.5 s"
+    last, name = calls.read_text().splitlines()[-1], calls.read_text().partition("--name ")[2].split()[0]
+    assert last == f"rm -f {name}"
 
 
 RECIPE = """\

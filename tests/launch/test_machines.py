@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.errors import MachineError, UsageError
+from harness.errors import MachineError, RecipeError, UsageError
 from harness.hosts import nodes as look
 from harness.hosts.cluster import Place
 from harness.hosts.local import LocalHost
@@ -96,10 +97,11 @@ def test_four_that_agree(four: Machines) -> None:
     code, checks = doctor(four)
     assert code == 0, checks
     said = {check.name: check.text for check in checks}
-    assert set(said) == {"machine", "engine", "model", "clock", "link", "port", "memory"}
+    assert set(said) == {"machine", "engine", "model", "clock", "link", "port", "memory", "recipe", "flags", "memory fit"}
     assert said["model"].startswith("org/tiny is the same on spark-1, spark-2, spark-3, spark-4")
     assert [check.text for check in checks if check.name == "link"][3] == "spark-4 is tied to the others by fast0 (10 Gb/s)"
-    assert [check.text for check in checks if check.name == "port"] == ["8000 is free on spark-1", "25000 is free on spark-1"]
+    ports = ["8000 is free on spark-1", "8000 is free on this machine", "25000 is free on spark-1"]
+    assert [check.text for check in checks if check.name == "port"] == ports
     code, out, _ = four.harness("plan", "four.yaml", "--hosts", FOUR)
     assert code == 0
     assert [f"Rank {rank} on spark-{rank + 1}, command" in out for rank in range(4)] == [True] * 4
@@ -167,6 +169,63 @@ def test_a_taken_meeting_point(four: Machines) -> None:
         holder.kill()
         holder.communicate()
     assert failed(checks).startswith("port 25000 on spark-1 is taken")
+
+
+@needs_machines
+@pytest.mark.machines
+def test_the_engine_of_the_head_is_asked_for_its_flags(four: Machines, tmp_path: Path) -> None:
+    """Once, by doctor; a run goes by what it said, and ends before anything is started."""
+    told = {"engine": "vllm", "version": "9.9", "positionals": -1, "options": [{"names": [n]} for n in ("--host", "-tp")]}
+    engine = tmp_path / "engines" / "vllm" / "bin"
+    engine.mkdir(parents=True)
+    (engine.parent / "lib/python3.11/site-packages/vllm-9.9.dist-info").mkdir(parents=True)
+    (engine.parent / "lib/python3.11/site-packages/vllm-9.9.dist-info/RECORD").write_text("x")
+    for name, text in (
+        ("vllm", "#!/bin/sh\n"),
+        ("python3", f"#!/bin/sh\nuname -n >> {tmp_path}/asked\necho '{json.dumps(told)}'\n"),
+    ):
+        (engine / name).write_text(text)
+        (engine / name).chmod(0o755)
+    at = {"HARNESS_ENGINES": str(tmp_path / "engines"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    code, out, _ = four.harness("doctor", "four.yaml", "--hosts", FOUR, "--json", **at)
+    assert code == MachineError.exit_code
+    assert (tmp_path / "asked").read_text() == "spark-1\n"
+    assert "vLLM 9.9 does not know --port" in failed(msgspec.json.decode(out, type=list[Check]))
+    code, _, err = four.harness("serve", "four.yaml", "--hosts", FOUR, **at)
+    assert (code, (tmp_path / "asked").read_text()) == (RecipeError.exit_code, "spark-1\n"), err
+    assert "vLLM 9.9 does not know --port" in err
+    assert "Starting vllm" not in err
+
+
+@needs_machines
+@pytest.mark.machines
+def test_the_port_is_wanted_here_too(four: Machines) -> None:
+    """A far head's is brought to this machine: sooner said than after its weights are loaded."""
+    code = "import socket, time; s = socket.create_server(('127.0.0.1', 8000)); print(1, flush=True); time.sleep(600)"
+    with four.inside():
+        holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        _, checks = doctor(four)
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert failed(checks).startswith("port 8000 on this machine is taken by python")
+
+
+@needs_machines
+@pytest.mark.machines
+def test_without_a_network_the_model_must_be_there(four: Machines) -> None:
+    text = (four.folder / "four.yaml").read_text().replace("org/tiny", "org/other")
+    (four.folder / "other.yaml").write_text(text)
+    _, checks = doctor(four, "other.yaml")
+    assert [(check.status, check.advice.split(",")[0]) for check in checks if check.name == "model"] == [
+        ("warn", "hf download org/other on each")
+    ]
+    code, _, err = four.harness("serve", "other.yaml", "--hosts", FOUR, "--offline")
+    assert code == MachineError.exit_code
+    assert "org/other is on none of the machines\nHint: hf download org/other" in err
 
 
 @needs_machines

@@ -34,8 +34,11 @@ command: |
 DOCKER = """#!/bin/sh
 echo "$@" >> "$HOME/calls"
 case "$1 $2" in
-"run "*) while [ "$1" != r/i:1 ]; do shift; done; shift; exec "$@" ;;
-"image inspect") echo "[] sha256:id" ;;
+"run "*) while [ "$1" != sha256:1d ]; do shift; done; shift; exec "$@" ;;
+"image inspect") case "$*" in
+  *"{{json .}}"*) echo '{"Id": "sha256:1d"}' ;;
+  *) echo "[\\"r/i@sha256:d1\\"] $(cat "$HOME/id" 2>/dev/null || echo sha256:1d)" ;;
+  esac ;;
 esac
 """
 """Runs the command itself, and notes how it was called."""
@@ -165,6 +168,23 @@ def test_containers_are_removed_on_each_machine_even_when_the_harness_is_killed(
         assert [call for call in calls[name] if f" --name {own[1]} " in call and call.startswith("run ")]
     for called in calls.values():
         assert not [call for call in called if "hush" in call]
+
+
+@pytest.mark.machines
+def test_the_image_of_a_far_head_is_recorded_and_run_by_its_id(two: Machines, tmp_path: Path) -> None:
+    words = ("bench", "docker.yaml", "--hosts", "spark-1,spark-2", *THERE, *QUICK, "--results", str(tmp_path))
+    code, out, err = two.harness(*words)
+    assert code == 0, out + err
+    (path,) = tmp_path.glob("spread/*")
+    stored = folder.read(path)
+    assert stored.result.image is not None
+    assert (stored.result.image.name, stored.result.image.id) == ("r/i:1", "sha256:1d")
+    assert all("sha256:1d" in worker.argv for worker in stored.plan.workers)
+    (two.home_folder("spark-2") / "id").write_text("sha256:2d")
+    code, _, err = two.harness(*words)
+    (two.home_folder("spark-2") / "id").unlink()
+    assert code == MachineError.exit_code
+    assert "the image r/i:1 differs: sha256:1d on spark-1; sha256:2d on spark-2" in err
 
 
 @pytest.mark.machines

@@ -203,6 +203,7 @@ def test_it_stops_once_and_keeps_the_way_there() -> None:
         watch.check()
 
 
+@pytest.mark.quiet
 def test_it_looks_five_times_a_second() -> None:
     """A GB10 fell by 1.9 GiB a second: that is 0.4 from one look to the next. A busy machine has five times as long here."""
     stopped = threading.Event()

@@ -48,19 +48,32 @@ def test_nothing_is_overwritten_unless_asked(tmp_path: Path) -> None:
 
 
 def test_names(tmp_path: Path) -> None:
+    """All of a source can be imported: files of one name get their folders' before it, whatever the order."""
     folder, mine = tmp_path / "them", tmp_path / "mine"
-    for path in ("x/a.yaml", "y/a.yaml", "name: odd one.yaml"):
+    for path in ("x/a.yaml", "y/a.yaml", "y/b.yaml", "y/z/b.yaml", "name: odd one.yaml"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(recipe(path[0]))
-    assert bring(folder, mine) == [
+    (folder / "y/z/b.yaml").write_text("no: recipe\n")
+    taken = [
         ("imported", "name: odd one.yaml", "name-odd-one"),
-        ("imported", "x/a.yaml", "a"),
-        ("refused", "y/a.yaml", "another file of this source is called a"),
+        ("imported", "x/a.yaml", "x-a"),
+        ("imported", "y/a.yaml", "y-a"),
+        ("imported", "y/b.yaml", "b"),
+        ("refused", "y/z/b.yaml", "1: the recipe has no model"),
     ]
+    assert bring(folder, mine) == taken
+    assert (mine / "y-a.yaml").read_text() == recipe("y")
+    assert {state for state, _, _ in bring(folder, mine)} == {"unchanged", "refused"}
     assert bring(folder / "y/a.yaml", mine, name="../../b c") == [("imported", "a.yaml", "b-c")]
     assert (mine / "b-c.yaml").read_text() == recipe("y")
-    with pytest.raises(UsageError, match="has 3 YAML files"):
+    with pytest.raises(UsageError, match="has 5 YAML files"):
         bring(folder, mine, name="one")
+    (folder / "x-a.yaml").write_text(recipe("z"))
+    assert bring(folder, mine, force=True)[2] == (
+        "refused",
+        "x/a.yaml",
+        "another file of this source is called x-a: import it alone, with --as NAME",
+    )
 
 
 def test_a_refusal_says_the_line(tmp_path: Path) -> None:

@@ -109,12 +109,17 @@ def test_renewal_brings_what_is_new_and_takes_what_is_gone(tmp_path: Path, addre
     assert caught.value.hint == "did you mean 'main-ones'?"
 
 
-def test_a_source_that_is_gone_leaves_the_copy(tmp_path: Path, address: str) -> None:
-    data = tmp_path / "data"
+def test_a_source_that_is_gone_leaves_the_copy_and_the_others_are_renewed(tmp_path: Path, address: str) -> None:
+    data, team = tmp_path / "data", tmp_path / "team"
+    team.mkdir()
+    (team / "a.yaml").write_text(recipe("a"))
     add(data, address)
+    add(data, str(team))
     (tmp_path / "repo").rename(tmp_path / "gone")
-    with pytest.raises(RecipeError, match="git cannot read it"):
-        list(registries.update(LocalHost(), data, [], offline=True))
+    renewed = registries.update(LocalHost(), data, [], offline=True)
+    assert next(renewed).registry.name == "team"
+    with pytest.raises(RecipeError, match=r"^@hidden-ones: .*git cannot read it.*\n.*registry remove hidden-ones$"):
+        next(renewed)
     assert len(list((data / "main-ones/recipes").rglob("*.yaml"))) == 2
 
 
@@ -123,7 +128,10 @@ def test_a_folder_is_a_registry_too(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a.yaml").write_text(recipe("a"))
     data = tmp_path / "data"
+    (data / ".new-ours/recipes").mkdir(parents=True)
+    (data / ".new-ours/recipes/left-by-one-that-was-killed.yaml").write_text(recipe("b"))
     assert add(data, str(folder), name="ours") == {"ours": 1}
+    assert [path.name for path in (data / "ours/recipes").iterdir()] == ["a.yaml"]
     (folder / "b.yaml").write_text(recipe("b"))
     assert [f.recipes for f in registries.update(LocalHost(), data, [], offline=True)] == [2]
     registries.remove(data, "ours")
@@ -145,6 +153,7 @@ def test_a_folder_is_a_registry_too(tmp_path: Path) -> None:
         ("registries: {}\n", "registry.yaml: it offers no registry of recipes"),
         ("- a\n", "registry.yaml: it offers no registry of recipes"),
         ("registries: [\n", "not valid YAML"),
+        ("registries:\n  - {name: a}\n  - {name: b}\n  - {name: a, recipes: x}\n", "registry.yaml: it offers 'a' twice"),
         ("registries:\n  - {name: a, enabled: false}\n", "registry.yaml: it offers no registry of recipes"),
     ],
 )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -33,11 +36,13 @@ def test_a_file_and_a_folder(tmp_path: Path) -> None:
     (tmp_path / ".git/c.yaml").write_text("x")
     (tmp_path / "big.yaml").write_text("#" * 300_000)
     (tmp_path / "link.yaml").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "pipe.yaml")
     assert taken(read(tmp_path)) == {
         "b.yml": b"model: x\r\n",
         "big.yaml": "larger than 256 KiB",
         "deep/er/a.yaml": recipe("a").encode(),
         "link.yaml": "not a file of its own, but a link",
+        "pipe.yaml": "not a file",
     }
     assert read(tmp_path / "b.yml") == Source(name=str(tmp_path / "b.yml"), commit=None, files=read(tmp_path / "b.yml").files)
     with pytest.raises(RecipeError, match="no such file, folder or repository"):
@@ -137,6 +142,91 @@ def test_a_large_repository_is_not_fetched(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(ours, "LARGEST", 1 << 20)  # the limit itself, not what keeps it
     with pytest.raises(RecipeError, match="git cannot read it"):
         read(address)
+
+
+def only(folder: Path, tree: str) -> str:
+    """The address of a repository whose one commit has this tree."""
+    git(folder, "update-ref", "refs/heads/main", git(folder, "commit-tree", tree, "-m", "x"))
+    return folder.as_uri()
+
+
+def test_what_names_more_files_than_anybody_has_is_not_read(tmp_path: Path) -> None:
+    """A few trees can name 10^10 files, whose list would fill any memory."""
+    folder = tmp_path / "repo"
+    repository(folder, {"a.yaml": recipe("a")})
+    blob = git(folder, "hash-object", "a.yaml")
+    tree = git(folder, "mktree", data="".join(f"100644 blob {blob}\t{n}.yaml\n" for n in range(5001)).encode())
+    with pytest.raises(RecipeError, match="more than the 5000 YAML files that are taken"):
+        read(only(folder, tree))
+    for _ in range(9):
+        tree = git(folder, "mktree", data="".join(f"040000 tree {tree}\td{n}\n" for n in range(10)).encode())
+    with pytest.raises(RecipeError, match="more than the 5000 YAML files that are taken"):
+        read(only(folder, tree))
+    (tmp_path / "many").mkdir()
+    for n in range(5001):
+        (tmp_path / f"many/{n}.yaml").touch()
+    with pytest.raises(RecipeError, match="more than the 5000 YAML files that are taken"):
+        read(tmp_path / "many")
+
+
+class Server(BaseHTTPRequestHandler):
+    """Wants a password; or answers nothing, where it is asked for that."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if "stall" in self.path else 401)
+        self.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
+        self.send_header("WWW-Authenticate", 'Basic realm="x"')
+        self.send_header("Content-Length", "100" if "stall" in self.path else "0")
+        self.end_headers()
+        if "stall" in self.path:
+            self.rfile.read(1)  # until git has gone
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An address of a server here. Git takes it for an https one by the user's own settings."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_port}/"
+        settings = f'[url "{here}"]\n insteadOf = https://hub.test/\n[protocol "http"]\n allow = always\n'
+        (tmp_path / ".gitconfig").write_text(f"{settings}[core]\n askPass = {tmp_path}/ask\n")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        yield "https://hub.test/"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("variable", ["GIT_ASKPASS", "SSH_ASKPASS", "UNRELATED"])
+def test_nobody_is_asked_for_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: str, variable: str) -> None:
+    ask = tmp_path / "ask"
+    ask.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked; echo me\n")
+    ask.chmod(0o755)
+    monkeypatch.setenv(variable, str(ask))
+    with pytest.raises(RecipeError, match=r"fatal: could not read Username for .*: terminal prompts disabled"):
+        read(f"{hub}x.git", offline=False)
+    assert not (tmp_path / "asked").exists()
+
+
+def test_a_server_that_falls_silent_ends_it(monkeypatch: pytest.MonkeyPatch, hub: str) -> None:
+    monkeypatch.setattr(ours, "STALLED_S", 1)
+    with pytest.raises(RecipeError, match=r"Operation too slow"):
+        read(f"{hub}stall.git", offline=False)
+
+
+@pytest.mark.parametrize("chosen", ["", "ssh -i mine"])
+def test_ssh_asks_nothing_and_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/words\necho "Host key verification failed." >&2; exit 255\n')
+    ssh.chmod(0o755)
+    (tmp_path / ".gitconfig").write_text(f"[core]\n sshCommand = {chosen}\n" if chosen else "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(RecipeError, match=r"git cannot read it: Host key verification failed\. fatal: Could not read"):
+        read("git@host.test:a/b", offline=False)
+    words = (tmp_path / "words").read_text().splitlines()[-1]
+    assert words.startswith(chosen.removeprefix("ssh ").lstrip() + (" " if chosen else "") + "-o BatchMode=yes ")
 
 
 def test_secrets_of_an_address_are_not_stored() -> None:

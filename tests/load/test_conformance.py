@@ -1,7 +1,7 @@
 """The load client against every misbehaviour of the paced server: each quantity is the truth of the server's own log, or null with its
 reason, and what does not count is kept under its reason code.
 
-Instants are compared as differences within one request, medians over the requests of a case, so the machine may be busy.
+Instants are compared as differences within one request, medians over the requests of a case, so others may use the machine, if not much.
 `HARNESS_UPDATE_GOLDEN=1` writes `docs/conformance.md` anew.
 """
 
@@ -32,6 +32,8 @@ from harness.schema.request import Record
 from tests.driving import CHAT, body, run
 from tests.load.conformance import CASES, Case
 from tests.paced_server import Paced, paced
+
+pytestmark = pytest.mark.quiet
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
 REQUESTS = 3

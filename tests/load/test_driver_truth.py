@@ -7,6 +7,7 @@ from itertools import pairwise
 from statistics import median
 
 import msgspec
+import pytest
 
 from harness import clock
 from harness.load.driver import Driver
@@ -15,6 +16,8 @@ from harness.schema.job import Ask, Stage
 from harness.schema.request import CONTENT, Record
 from tests.driving import body, job, run
 from tests.paced_server import paced
+
+pytestmark = pytest.mark.quiet
 
 SLACK_NS = 5_000_000
 

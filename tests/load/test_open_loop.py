@@ -19,6 +19,8 @@ from tests.driving import body, job, run
 from tests.load.test_sdk import through_tls
 from tests.paced_server import paced
 
+pytestmark = pytest.mark.quiet
+
 MS = 1_000_000
 
 

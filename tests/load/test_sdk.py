@@ -43,6 +43,7 @@ def through_tls(
     return drive.read_records(out), report, seen
 
 
+@pytest.mark.quiet
 def test_it_measures_what_the_server_logs(tmp_path: Path) -> None:
     with paced(ttft_ms=60, tpot_ms=15, tokens_per_event=2, behave="early_role:10,reasoning:8", api_key="s3cret") as server:
         what = job(server.port, 8, tokens=24, concurrency=4, fields={"return_token_ids": True})

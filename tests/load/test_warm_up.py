@@ -15,6 +15,8 @@ from tests.driving import body, job
 from tests.load.test_sdk import through_tls
 from tests.paced_server import paced
 
+pytestmark = pytest.mark.quiet
+
 
 def driven(secure: bool, folder: Path, lengths: list[int], *, concurrency: int, of: int) -> tuple[list[Record], Progress]:
     """Warm-up requests with answers of these lengths in rounds of `of`, and three measured ones."""

@@ -120,6 +120,17 @@ class TestHosts:
         local = [Sample(ORIGIN_NS, "memory", HOST, "memory.available", 1e9, "bytes")]
         assert of(self.there.power() + local, window(10, 40)).reason == "not measured on this machine"
 
+    def test_meters_at_the_wall_are_of_no_host(self) -> None:
+        """They are read here, where nothing else may be, and what they say needs no other host's."""
+        one = Sensor(constant(150), "plug", WALL, "plug", update=1.0, ripple=0.5)
+        two = one._replace(part="plug1", curve=constant(120))
+        far = self.there.power() + Sensor(CURVES["steps"], source="nvml@c").power()
+        found = energy.energy(far + one.power() + two.power(), [window(10, 40)])
+        assert joules(found[GPU]) == pytest.approx(TestParts.truth, rel=0.01)
+        assert found[WALL].mean_w == pytest.approx(270, rel=0.01)
+        lost = energy.energy(far, [window(10, 40)], first_read(far + one.power()))[WALL]
+        assert (lost.joules, lost.reason) == (None, "not measured")
+
     def test_one_that_is_lost_is_missed_afterwards_too(self) -> None:
         known = first_read(self.here.power() + self.there.power())
         found = energy.energy(self.here.power(), [window(10, 40)], known)[GPU]

@@ -9,9 +9,10 @@ from functools import partial
 import msgspec
 import psutil
 
+from harness import clock
 from harness.instruments import Instruments
 from harness.schema.health import Health
-from harness.schema.sensors import Absent, Sample
+from harness.schema.sensors import GPU, HOST, METER, WALL, Absent, Sample
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
 from tests.measure.test_health import GB10, TRIAL, elsewhere, samples
@@ -61,6 +62,42 @@ def test_a_server_elsewhere() -> None:
     found.around = elsewhere({})
     found.judge(TRIAL, None)
     assert found.health((), {}).unseen == ("the machine that the server runs on",)
+
+
+def test_a_server_that_is_only_in_part_here() -> None:
+    found = Instruments(Sampler(()), GB10, here=True, others=["spark-2"])
+    found.around = samples({})
+    found.judge(TRIAL, None)
+    assert (found.health((), {}).verdict, found.health((), {}).unseen) == ("unknown", ("the whole of spark-2",))
+
+
+class Says:
+    """A source that always says the same."""
+
+    period_s, alone = 0.1, False
+    absent: tuple[Absent, ...] = ()
+
+    def __init__(self, name: str, scope: str, reading: str) -> None:
+        self.name, self._scope, self._reading = name, scope, reading
+
+    def read(self) -> list[Sample]:
+        return [Sample(clock.now(), self.name, self._scope, self._reading, 50.0, "W")]
+
+    def close(self) -> None:
+        pass
+
+
+def shown(*sources: Says) -> dict[str, float]:
+    with Sampler(sources) as sampler:
+        clock.sleep(0.3)
+        return Instruments(sampler, GB10, here=True).watts()
+
+
+def test_live_watts() -> None:
+    one, two = Says("nvml@spark-1", GPU, "gpu0.power"), Says("nvml@spark-2", GPU, "gpu0.power")
+    plug, memory = Says(METER, WALL, "plug.power"), Says("memory@spark-2", HOST, "memory.available")
+    assert shown(one, two, plug) == {GPU: 100.0, WALL: 50.0}, "a meter is of no machine"
+    assert shown(one, memory) == {}, "one has none"
 
 
 def test_processes_of_others() -> None:

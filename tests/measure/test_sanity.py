@@ -187,3 +187,17 @@ def test_a_server_that_was_told_to_fake_acceptance(launch: Launch | None, settin
     (finding,) = sanity.judge(answers(*SMOLLM2), {}, switch)
     assert finding.code == "fake_acceptance"
     assert speculation.faked(None, {"speculative_algorithm": "EAGLE", "rejection_sample_method": "strict"}) is None
+
+
+@pytest.mark.parametrize(("common", "expected"), [(14, ["nonsense"]), (15, [])])
+def test_how_many_common_words_are_enough(common: int, expected: list[str]) -> None:
+    """Of a hundred in all four answers."""
+    words = ["the"] * common + [f"blo{chr(97 + k // 26)}{chr(97 + k % 26)}" for k in range(100 - common)]
+    random.Random(1).shuffle(words)
+    assert codes(*(" ".join(words[start : start + 25]) for start in range(0, 100, 25))) == expected
+
+
+def test_an_end_that_repeats_is_not_stuck_while_most_was_said() -> None:
+    """Two answers that trail off in dots: the share of the answer that repeats decides."""
+    assert codes(SMOLLM2[0], f"{SMOLLM2[1]}........", f"{SMOLLM2[2]}........", SMOLLM2[3]) == []
+    assert codes(SMOLLM2[0], f"{SMOLLM2[1]}{'.' * 200}", f"{SMOLLM2[2]}{'.' * 200}", SMOLLM2[3]) == ["stuck"]

@@ -75,6 +75,16 @@ def test_never_full() -> None:
     assert throughput.full_tok_s(found) is not None
 
 
+def test_fewer_measured_requests_than_slots() -> None:
+    """Four warm-ups in step, then two that are measured: between the first send and the last warm-up's end lie microseconds."""
+    warm = [even(k * 0.001, index=k, phase="warmup") for k in range(4)]
+    records = [*warm, even(170.0001, index=4), even(170.0011, index=5)]
+    found = run(records, 4)
+    assert throughput.peak_in_flight(found) == 4
+    assert throughput.steady_windows(found, 4) == []
+    assert throughput.steady_tok_s(found, 4) is None
+
+
 def test_priming_is_no_load() -> None:
     prime = even(0, ttft=500, phase="prime", index=9)
     found = run([prime, *[even(700 + k * 170, index=k) for k in range(3)]], 1)

@@ -175,6 +175,16 @@ def test_a_container_and_a_model_by_revision(nowhere: Nowhere, tmp_path: Path) -
         assert result.image is not None
         assert (result.image.id, result.cells[0].verdict) == (ident, "valid")
 
+        unpack = (str(Path(sys.executable).resolve()), "pack/unpack.py", "--to", "there")
+        manifest = tmp_path / "pack/pack.json"
+        manifest.write_text(manifest.read_text().replace(ident, "sha256:of-a-docker-that-stores-images-in-another-way"))
+        done = nowhere.run(*unpack, cwd=tmp_path, env=env)
+        assert f"{IMAGE} is in Docker: {ident}" in done.stdout, done.stderr
+        other = docker("import", "-", IMAGE, stdin=b"\0" * 1024)
+        done = nowhere.run(*unpack, cwd=tmp_path, env=env)
+        assert f"Docker has another image as {IMAGE}: {other}\nHint: give that one another name" in done.stderr
+        assert docker("image", "inspect", "--format", "{{.Id}}", IMAGE) == other
+
         docker("image", "rm", IMAGE)
         done = nowhere.run(harness, "bench", "contained", "--offline", cwd=there, env=env)
         assert f"Hint: docker pull {IMAGE}" in done.stderr

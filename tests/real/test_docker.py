@@ -225,7 +225,8 @@ def test_a_client_that_dies_while_its_container_lives(bench: Bench) -> None:
     assert "the `docker run` of llamacpp ended (signal SIGKILL) while its container went on" in err
 
 
-def test_a_harness_that_is_killed_leaves_a_container_for_the_next_one_to_remove(bench: Bench) -> None:
+@pytest.mark.parametrize("where", [(), ("--hosts", "localhost")])
+def test_a_harness_that_is_killed_leaves_a_container_for_the_next_one_to_remove(bench: Bench, where: tuple[str, ...]) -> None:
     child = bench.bench()
     (name,) = bench.docker.containers()
     child.kill()
@@ -236,7 +237,7 @@ def test_a_harness_that_is_killed_leaves_a_container_for_the_next_one_to_remove(
 
     assert name in bench.run("doctor")[1]
     assert bench.docker.containers() == [name], "doctor only looks"
-    code, out, err = bench.run("bench", "x.yaml", "--set", f"port={bench.port}")
+    code, out, err = bench.run("bench", "x.yaml", "--set", f"port={bench.port}", *where)
     assert code == 0, out + err
     assert f"Removed the container {name}" in err
     assert "is taken" not in err

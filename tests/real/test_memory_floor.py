@@ -24,6 +24,7 @@ ROOM_GIB = 1.5
 """Other programs of this machine take and give memory too."""
 
 
+@pytest.mark.quiet
 def test_the_floor(tmp_path: Path) -> None:
     floor = available() / GIB - ROOM_GIB
     grid = ("--profile", "quick", "--concurrency", "1", "--pp", "64", "--tg", "16", "--requests", "2", "--runs", "200")

@@ -6,6 +6,7 @@ The server is the paced one, as a recipe of its own, so that its processes are k
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import msgspec
 import pytest
 
 from harness import clock
+from harness.errors import VerifyError
 from harness.hosts.local import free_port
 from harness.schema.health import Health
 from harness.schema.result import Figure
@@ -252,6 +254,7 @@ def test_a_fault_of_the_gpu_has_its_verdict(done: Runs, name: str) -> None:
     assert (found.health.verdict, [reason.code for reason in found.health.reasons]) == ("degraded", [code])
     assert found.health.reasons[0].trials == (0, 1)
     assert f"({code})" in " ".join(found.out.split())
+    assert "all agree" in verify(found.stored.path)
 
 
 def test_the_rails_of_a_gb10(done: Runs) -> None:
@@ -275,6 +278,7 @@ def test_the_rails_of_a_gb10(done: Runs) -> None:
 def test_a_fault_of_the_box_has_its_verdict(done: Runs, name: str, code: str) -> None:
     found = done[name].result()
     assert [reason.code for reason in found.health.reasons] == [code]
+    assert "all agree" in verify(found.stored.path)
 
 
 def test_a_slow_state_that_no_sensor_shows(done: Runs) -> None:
@@ -286,7 +290,9 @@ def test_a_slow_state_that_no_sensor_shows(done: Runs) -> None:
 def test_a_gpu_that_computes_slowly(done: Runs) -> None:
     """It is asked before the first cell and after the last, not between cells, where it would hold up the server."""
     health = done["slow GPU"].result().health
-    assert [canary.gpu_flop_s for canary in health.canaries] == [pytest.approx(7.5e12, rel=0.1)] * 2
+    found = [canary.gpu_flop_s or 0 for canary in health.canaries]
+    assert len(found) == 2
+    assert all(0.7 * 7.5e12 < flops < 1.1 * 7.5e12 for flops in found), "others on this machine only take away"
     assert (health.verdict, [reason.code for reason in health.reasons], health.compared_with) == ("degraded", ["slow_gpu"], 3)
 
 
@@ -310,8 +316,34 @@ def test_a_plug_that_says_too_little_holds_nothing_up(done: Runs, name: str) -> 
 
 
 def test_a_fault_in_the_middle_names_its_trials(done: Runs) -> None:
-    (reason,) = done["mid-run"].result().health.reasons
+    found = done["mid-run"].result()
+    (reason,) = found.health.reasons
     assert (reason.code, 0 in reason.trials, 2 in reason.trials) == ("stuck_low_power", False, True)
+    assert "all agree" in verify(found.stored.path)
+
+
+def test_a_verdict_that_was_changed_is_found(done: Runs, tmp_path: Path) -> None:
+    sick, well = done["mid-run"].result(), done["rails"].result()
+    (reason,), path = sick.health.reasons, tmp_path / "changed"
+    replace = msgspec.structs.replace
+    cell = well.stored.result.cells[0]
+    other = replace(cell.power["gpu"], method="integral")
+    for found, changed, said in (
+        (sick, {"health": replace(sick.health, verdict="healthy")}, "its verdict does not follow from its reasons"),
+        (sick, {"health": replace(sick.health, verdict="healthy", reasons=())}, "trial 2 shows stuck_low_power"),
+        (sick, {"health": replace(sick.health, reasons=(replace(reason, trials=(0, 2)),))}, "is said of trial 0"),
+        (
+            sick,
+            {"health": replace(sick.health, reasons=(replace(reason, text="a bit slow"),))},
+            "the evidence of stuck_low_power",
+        ),
+        (well, {"cells": (replace(cell, power=cell.power | {"gpu": other}),)}, "joules of the scope gpu"),
+    ):
+        shutil.copytree(found.stored.path, path)
+        (path / "result.json").write_bytes(msgspec.json.encode(replace(found.stored.result, **changed)))
+        with pytest.raises(VerifyError, match=said):
+            verify(path)
+        shutil.rmtree(path)
 
 
 def test_a_gpu_that_says_nothing_is_unknown(done: Runs) -> None:

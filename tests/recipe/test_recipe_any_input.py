@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,14 +61,24 @@ RECIPE = st.builds(
 )
 
 
+@contextmanager
+def two_lines() -> Iterator[None]:
+    said = "message\nhint"
+    try:
+        yield
+    except HarnessError as error:
+        said = str(error)
+    assert len(said.splitlines()) == 2
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     RECIPE | VALUE, st.dictionaries(st.sampled_from(["port", "host", "model", "env.A", "container", "zork"]), TEXT, max_size=2)
 )
 def test_only_our_errors(data: object, overrides: dict[str, str]) -> None:
-    with suppress(HarnessError):
+    with two_lines():
         recipe = loads(json.dumps(data), "x.yaml")
-        lint(recipe)
+        assert all(len(str(finding).splitlines()) == 1 for finding in lint(recipe))
         lint(recipe, KNOWN, own=True)
         with suppress(HarnessError):
             loads(export(recipe), "y.yaml")
@@ -79,5 +90,5 @@ def test_only_our_errors(data: object, overrides: dict[str, str]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="ab:-[]{}&*!|>'\"#%@\t\n ,?<=", max_size=40))
 def test_any_text(text: str) -> None:
-    with suppress(HarnessError):
+    with two_lines():
         loads(text, "x.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from harness.errors import RecipeError, UsageError
 from harness.recipe import catalog, cells
@@ -60,6 +61,27 @@ def test_a_prompt_too_short_to_be_one_is_refused() -> None:
     with pytest.raises(RecipeError, match="profile p: pp 31 is shorter than 32 tokens"):
         cells.workload("p", Profile(pp=(31,)), seed=0, context_limit=None)
     assert cells.workload("p", Profile(pp=(32,)), seed=0, context_limit=None).cells
+
+
+HUNDRED = tuple(range(32, 132))
+MOST = Profile(depth=HUNDRED, concurrency=HUNDRED, pp=(32,), tg=(1,))
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        Profile(depth=HUNDRED, concurrency=HUNDRED, pp=HUNDRED, tg=HUNDRED),
+        replace(MOST, tg=(1, 2)),
+        replace(MOST, rate=tuple(range(1, 102))),
+        replace(MOST, variants={"a": {}, "b": {}}),
+        replace(MOST, points=((0, 32, 1, 1),) * 10_001),
+    ],
+)
+def test_a_grid_that_nobody_can_measure_is_refused_before_it_is_drawn_up(profile: Profile) -> None:
+    """Four lists of a thousand are 10^12 cells."""
+    assert len(cells.workload("p", MOST, seed=0, context_limit=None).cells) == 10_000
+    with pytest.raises(RecipeError, match=r"^profile p: [\d,]+ cells, at most 10,000"):
+        cells.workload("p", profile, seed=0, context_limit=None)
 
 
 def test_overrides_replace_the_grid() -> None:

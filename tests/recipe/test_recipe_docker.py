@@ -65,6 +65,15 @@ def test_docker() -> None:
     assert "--privileged" not in made.launch.argv
 
 
+def test_models_that_lie_elsewhere_are_where_the_container_looks() -> None:
+    elsewhere = msgspec.structs.replace(MACHINE, hf_hub="/data/models")
+    line = argv(plan(VLLM + "container: a/b:1\n", machine=elsewhere))
+    cache = "-v /home/me/.cache/huggingface:/root/.cache/huggingface"
+    assert f"{cache} -v /data/models:/root/.cache/huggingface/hub -v" in line
+    usual = msgspec.structs.replace(MACHINE, hf_hub="/home/me/.cache/huggingface/hub")
+    assert argv(plan(VLLM + "container: a/b:1\n", machine=usual)) == argv(plan(VLLM + "container: a/b:1\n"))
+
+
 def test_docker_without_a_gpu_and_with_a_model_folder() -> None:
     made = plan("model: /models/x\nruntime: llama-cpp\ncontainer: ghcr.io/a/b:1\ncommand: llama-server -m {model}\n")
     assert "--gpus" not in argv(made)
@@ -163,13 +172,23 @@ def test_network_cards_need_no_leave() -> None:
 
 
 @pytest.mark.parametrize(
-    "volume", ["/var/run/docker.sock:/var/run/docker.sock", "/run/docker.sock", "/", "/run:/x", "/var:/x:ro"]
+    "volume",
+    [
+        *("/var/run/docker.sock:/var/run/docker.sock", "/run/docker.sock", "/", "/run:/x", "/var:/x:ro", "//run/docker.sock"),
+        *("/run/user/1000", "/run/containerd:/c", "/proc/1/root/run/docker.sock"),
+    ],
 )
 def test_dockers_socket_is_never_handed_over(volume: str) -> None:
     text = VLLM + f"container: x/y:1\nexecutor_config: {{volumes: ['{volume}']}}\n"
     assert plan(text).launch.mounts == plan(VLLM + "container: x/y:1\n").launch.mounts  # type: ignore[union-attr]
     with pytest.raises(RecipeError, match=r"recipes/x.yaml:13: .* hands Docker's socket to the container"):
         plan(text, allow=("volumes",))
+
+
+@pytest.mark.parametrize("model", ["/run/docker.sock", "/var/run", "/", "/x/../run/docker.sock", "//run"])
+def test_dockers_socket_is_no_model(model: str) -> None:
+    with pytest.raises(RecipeError, match=r"recipes/x.yaml:1: .* hands Docker's socket to the container"):
+        plan(f"model: {model}\nruntime: llama-cpp\ncontainer: a/b:1\ncommand: llama-server -m {{model}}\n")
 
 
 @pytest.mark.parametrize("volume", ["data:/x", "./x", "/a/../var/run", "/x:/y:exec"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.errors import RecipeError
@@ -77,6 +79,10 @@ def test_merge_keys() -> None:
         ("a: 1\nb: !thing {}\n", "x.yaml:2: the YAML tag !thing is not used in recipes"),
         ("a: 1\n{b}: 2\n", "x.yaml:2: a key is not plain text"),
         ("a: 1\nb: \x07\n", "x.yaml:2: not valid YAML: special characters are not allowed"),
+        ('a: 1\nb: "\\e[2J"\n', "x.yaml:2: a control character, '\\x1b'"),
+        ('a: 1\nb: ["\\0"]\n', "x.yaml:2: a control character, '\\x00'"),
+        ('a: "\\ud800"\n', "x.yaml:1: a control character, '\\ud800'"),
+        ('a: 1\n"\\u202e": 2\n', "x.yaml:2: a control character, '\\u202e'"),
         ("a: " + "9" * 5000, "x.yaml:1: not a usable number: " + "9" * 40),
         ("a: 1\nb: *nobody\n", "x.yaml:2: not valid YAML: found undefined alias 'nobody'"),
         (
@@ -87,6 +93,11 @@ def test_merge_keys() -> None:
 )
 def test_bad_yaml(text: str, message: str) -> None:
     assert refused(text) == message
+
+
+def test_people_write_more_than_letters() -> None:
+    said = "\ttab, line\n, \xa0, 日本, 👩‍💻, é"
+    assert Document(f"a: {json.dumps(said, ensure_ascii=False)}\n", "x.yaml").value == {"a": said}
 
 
 def test_tabs_get_their_own_hint() -> None:

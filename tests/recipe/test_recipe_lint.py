@@ -71,7 +71,11 @@ def test_findings(more: str, finding: str) -> None:
 @pytest.mark.parametrize(
     ("runtime", "command", "finding"),
     [
-        ("vllm", "vllm serve {model} --revision {model_revision}\n  --port {prot}", "6: error: {prot} has no value"),
+        (
+            "vllm",
+            "vllm serve {model} --revision {model_revision}\n  --port {prot}",
+            "6: error: the command's {prot} has no value; add 'prot:' under 'defaults:'",
+        ),
         ("vllm", "vllm serve {model}", "2: warning: the command does not pass it on: add --revision {model_revision}"),
         (
             "vllm",

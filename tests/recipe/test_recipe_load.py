@@ -53,6 +53,10 @@ def test_a_recipe_says_what_the_file_says(tmp_path: Path) -> None:
             "Hint: begin with 'recipe_version: \"2\"' and 'model: …'",
         ),
         ("command: x\n", "recipes/x.yaml:1: the recipe has no model\nHint: add 'model: <Hugging Face id or path>'"),
+        (
+            "include: a.yaml\n",
+            "recipes/x.yaml:1: the recipe has no model\nHint: 'include:' is not read: write what it brings into this file",
+        ),
         (BASE + "defualts: {}\n", "recipes/x.yaml:5: a recipe has no key 'defualts'\nHint: did you mean 'defaults'?"),
         (
             BASE + "harness: {}\nzork: 1\n",
@@ -172,6 +176,28 @@ def test_version_1_is_migrated() -> None:
     assert recipe.other == {"builder": "eugr"}
     cluster = loads("recipe_version: '1'\nmodel: org/m\ncluster_only: true\ncommand: vllm serve x\n", "v1.yaml")
     assert (cluster.min_nodes, cluster.max_nodes) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("more", "builder"),
+    [
+        ("", "eugr"),
+        ("builder: ''\n", "eugr"),
+        ("builder: mine\n", "mine"),
+        ("runtime: vllm-ray\n", None),
+        ("runtime: sglang\n", None),
+    ],
+)
+def test_a_version_1_file_of_bare_vllm_is_built_by_eugr(more: str, builder: str | None) -> None:
+    """As sparkrun 0.4.2 has it: also where Ray is then told by the command."""
+    command = "command: vllm serve x --distributed-executor-backend ray\n"
+    assert loads(f"recipe_version: '1'\nmodel: org/m\n{command}{more}", "v1.yaml").other.get("builder") == builder
+
+
+@pytest.mark.parametrize(("mode", "nodes"), [("solo", (1, 1)), ("cluster", (2, 4)), ("auto", (2, 4))])
+def test_mode_solo_is_one_machine(mode: str, nodes: tuple[int, int]) -> None:
+    recipe = loads(f"model: org/m\nmode: {mode}\nmin_nodes: 2\nmax_nodes: 4\ncommand: vllm serve x\n", "x.yaml")
+    assert (recipe.min_nodes, recipe.max_nodes) == nodes
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,25 @@ def test_as_sparkrun_renders(template: str, values: dict[str, object], rendered:
     assert render.substitute(template, values) == (rendered, [])
 
 
+@pytest.mark.parametrize("value", ['{"n":{p}}', '{{"n":{p}}}'])
+def test_inside_the_braces_of_a_value_nothing_is_replaced(value: str) -> None:
+    """As in sparkrun 0.4.2, which sends the engine `{p}`; here it is an error, since no engine wants that."""
+    assert render.substitute("--x {s} {p}", {"s": value, "p": 3}) == ('--x {"n":{p}} 3', ["p"])
+    defaults = f"defaults:\n  p: 3\n  s: '{value}'\n"
+    recipe = loads(f"model: org/m\nruntime: vllm\n{defaults}command: vllm serve --x '{{s}}'\n", "x.yaml")
+    with pytest.raises(RecipeError) as caught:
+        render.command(recipe, render.namespace(recipe))
+    assert caught.value.message == "x.yaml:5: {p} is not filled in: it stands in the braces of the value of 's'"
+
+
+@pytest.mark.parametrize("value", ["x{p}", "{q}"])
+def test_a_value_that_holds_itself_is_named(value: str) -> None:
+    text = f"model: org/m\nruntime: vllm\ndefaults:\n  q: '{{p}} {{p}}'\n  p: '{value}'\ncommand: vllm serve {{p}}\n"
+    recipe = loads(text, "x.yaml")
+    with pytest.raises(RecipeError, match=r"^x.yaml:5: the value of 'p' holds itself\nHint: write out what it is$"):
+        render.command(recipe, render.namespace(recipe))
+
+
 def test_a_value_that_holds_itself_ends() -> None:
     assert render.substitute("{a}", {"a": "x{a}"}) == ("x" * 10 + "{a}", ["a"])
 

@@ -108,7 +108,7 @@ def test_no_number_is_cut(result: Result, width: int) -> None:
     shown = table.render(result, path=Path("x"), width=width, color=False)
     words = set(re.split(r"\s{2,}|\n", shown))
     for cell in result.cells:
-        assert text.shape(cell) in words
+        assert cell.cell.words in words
         assert cell.verdict in words
         for _, name in table.COLUMNS:
             figure = cell.figures.get(name)
@@ -177,11 +177,19 @@ def test_brackets_of_a_recipe_are_text() -> None:
 
 
 def test_a_list_of_results_can_be_copied_from_at_80_columns() -> None:
-    shared = {"path": "x", "started": "2026-11-23T09:15:00.123+00:00", "recipe": "mistral-small-4-nvfp4-eagle", "model": "m"}
-    found = [
-        Summary(**shared, id="ab12cd", state="complete", verdict="valid", decode_tok_s=36.42),
-        Summary(**shared, id="ab12ce", state="interrupted", verdict="-", decode_tok_s=None),
-    ]
+    def summary(ident: str, state: str, verdict: str, decode_tok_s: float | None) -> Summary:
+        return Summary(
+            id=ident,
+            path="x",
+            started="2026-11-23T09:15:00.123+00:00",
+            recipe="mistral-small-4-nvfp4-eagle",
+            model="m",
+            state=state,
+            verdict=verdict,
+            decode_tok_s=decode_tok_s,
+        )
+
+    found = [summary("ab12cd", "complete", "valid", 36.42), summary("ab12ce", "interrupted", "-", None)]
     shown = table.results(found, width=80, color=False)
     assert "ab12cd  2026-11-23 09:15  mistral-small-4-nvfp4-eagle      36.4  valid" in shown
     assert "ab12ce  2026-11-23 09:15  mistral-small-4-nvfp4-eagle            interrupted" in shown

@@ -12,9 +12,10 @@ from harness.errors import Inconclusive, InvalidResult, NotReproduced
 from harness.recipe.load import loads
 from harness.report import reproduce as report
 from harness.reproduce import Measured
-from harness.schema.plan import Image
+from harness.schema.plan import Image, Plan
 from harness.schema.reproduction import INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Reproduction
 from harness.schema.result import Figure, Result
+from harness.schema.workload import Sampling, Shape, TraceRow
 from tests.report.test_report import matches
 from tests.store import sample_run
 
@@ -97,3 +98,44 @@ def test_exit_codes(verdicts: tuple[str, ...], valid: bool, code: int) -> None:
     made = tuple(msgspec.structs.replace(first, verdict=verdict) for verdict in verdicts)
     found = Reproduction(of="x", result="y", comparisons=made, differences=())
     assert reproduce.exit_code(found, msgspec.structs.replace(result, cells=result.cells[:1]) if valid else result) == code
+
+
+def test_other_conditions_are_another_thing() -> None:
+    """Cells are named by lengths and load only: what else was asked decides too, how much was measured does not."""
+    then, now = measured(sample_run.result()), measured(sample_run.result(ident="def456"))
+    replace = msgspec.structs.replace
+
+    def against(plan: Plan = now.plan, **changed: object) -> set[tuple[str, str]]:
+        cells = tuple(replace(each, cell=replace(each.cell, **changed)) for each in now.result.cells)
+        other = Measured(replace(now.result, cells=cells), plan, now.recipe)
+        first = then.result.cells[0].cell.id
+        found = reproduce.of_result(then, other).comparisons
+        return {(each.verdict, each.reason) for each in found if each.claim.cell == first}
+
+    alike = against()
+    assert NOT_TESTED not in {verdict for verdict, _ in alike}
+    assert against(requests=99, warmup=9) == alike
+    said = "the conditions are not the same: prompt_class prose, and now code"
+    assert against(prompt_class="code") == {(NOT_TESTED, said)}
+    warmer = replace(now.plan.workload, sampling=Sampling(temperature=0.7, seed=3))
+    assert against(replace(now.plan, workload=warmer)) == {
+        (NOT_TESTED, "the conditions are not the same: temperature 0.0, and now 0.7")
+    }
+    seeded = replace(now.plan.workload, sampling=Sampling(seed=3))
+    assert against(replace(now.plan, workload=seeded)) == alike
+    traced = replace(now.plan.workload, trace=(TraceRow(offset_s=0.0, prompt_tokens=1, output_tokens=1),))
+    assert against(replace(now.plan, workload=traced)) == {(NOT_TESTED, "the conditions are not the same: another trace")}
+
+
+def test_a_published_figure_is_not_of_a_conversation_or_a_mixture() -> None:
+    """Such a cell may have the same lengths and load, and stand before the plain one."""
+    replace = msgspec.structs.replace
+    now = measured(sample_run.result())
+    recipe = loads(RECIPE.replace("conditions: single stream", "pp: 128, tg: 4"), "recipes/sample.yaml")
+    plain = now.result.cells[0]
+    for odd in ({"turns": 3}, {"variant": "thinking"}, {"mix": (Shape(pp=128, tg=4),)}):
+        other = replace(plain, cell=replace(plain.cell, id="odd", **odd))
+        both = Measured(replace(now.result, cells=(other, plain)), now.plan, now.recipe)
+        assert reproduce.of_recipe(recipe, both).comparisons[0].claim.cell == plain.cell.id
+        alone = Measured(replace(now.result, cells=(other,)), now.plan, now.recipe)
+        assert reproduce.of_recipe(recipe, alone).comparisons[0].verdict == NOT_TESTED

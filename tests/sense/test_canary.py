@@ -6,8 +6,11 @@ import os
 import threading
 
 import psutil
+import pytest
 
 from harness.sense.canary import BLOCK_BYTES, SIZE_BYTES, memory_bandwidth
+
+pytestmark = pytest.mark.quiet
 
 
 def test_it_is_repeatable_and_all_cores_are_not_slower_than_half_of_them() -> None:

@@ -122,6 +122,24 @@ def test_one_that_dies_is_said_once(environment: dict[str, str]) -> None:
     assert [absent.source for absent in lost] == ["remote@far"]
 
 
+def test_one_that_hangs_is_lost(environment: dict[str, str]) -> None:
+    """Its connection stands, so nothing else would tell."""
+    remote = Remote("far", sys.executable, environment, silence_s=2)
+    frozen = [process for process in there(environment) if process.name() == SENSES]
+    try:
+        for process in frozen:
+            process.send_signal(signal.SIGSTOP)
+        start = clock.now()
+        while list(remote.read()):
+            assert clock.since(start) < 20
+        assert [absent.code for absent in remote.absent if absent.source == "remote@far"] == ["lost"]
+    finally:
+        for process in frozen:
+            process.send_signal(signal.SIGCONT)
+        remote.close()
+    assert psutil.wait_procs(frozen, timeout=10)[1] == []
+
+
 def test_it_leaves_nothing_open(environment: dict[str, str]) -> None:
     before = len(os.listdir("/proc/self/fd"))
     remote = Remote("far", sys.executable, environment)

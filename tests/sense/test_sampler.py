@@ -16,6 +16,8 @@ from harness.sense.memory import Memory
 from harness.sense.sampler import Sampler
 from harness.units import NS_PER_S
 
+pytestmark = pytest.mark.quiet
+
 
 class Beat:
     """Counts its reads; the one called `slow` takes that long."""

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.weights.gguf import _Reader
+
 LLAMA: dict[str, object] = {
     "model_type": "llama",
     "num_hidden_layers": 2,
@@ -74,3 +76,30 @@ def gguf(values: Mapping[str, object], tensors: Sequence[tuple[str, tuple[int, .
     keys = b"".join(string(key) + value(item) for key, item in values.items())
     head = struct.pack("<4sIQQ", b"GGUF", version, len(tensors), len(values)) + keys + infos
     return head + bytes(-len(head) % 32 + at)
+
+
+def first_layer(model: Path, file: Path) -> Path:
+    """A GGUF model without its other layers, as `file`: tokenizer and template are the model's, reading costs next to nothing."""
+    data = model.read_bytes()
+    reader = _Reader(data, model.name)
+    reader.skip(8)
+    tensor_count, key_count = reader.number("Q"), reader.number("Q")
+    keys_at, count_at = reader.at, 0
+    for _ in range(key_count):
+        key, kind = reader.string(), reader.number("I")
+        count_at = reader.at if key.endswith(".block_count") else count_at
+        reader.value(kind)
+    keys, infos, kept, held = bytearray(data[keys_at : reader.at]), b"", [], 0
+    struct.pack_into("<I", keys, count_at - keys_at, 1)
+    for _ in range(tensor_count):
+        start = reader.at
+        name, size, offset = reader.tensor()
+        if not name.startswith("blk.") or name.startswith("blk.0."):
+            infos += data[start : reader.at - 8] + struct.pack("<Q", held)
+            kept.append((offset, size))
+            held += -(-size // 32) * 32
+    head = struct.pack("<4sIQQ", b"GGUF", 3, len(kept), key_count) + keys + infos
+    body_at = -(-reader.at // 32) * 32
+    tensors = (data[body_at + offset : body_at + offset + -(-size // 32) * 32] for offset, size in kept)
+    file.write_bytes(head + bytes(-len(head) % 32) + b"".join(tensors))
+    return file

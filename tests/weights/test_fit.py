@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -225,3 +226,16 @@ def test_anything_gets_a_verdict(where: Room | None, model: Weights, draft: Weig
     if found.certain:
         assert where is not None
         assert model.memory_bytes > where.total_bytes
+
+
+def test_weights_between_what_a_server_may_take_and_all_there_is() -> None:
+    """110 of 119.7 GiB: no other share or context mends it, only fewer weights here; and it is not certain that it cannot start."""
+    large = msgspec.structs.replace(LLAMA_70B, memory_bytes=110 * GIB, step_bytes=110 * GIB)
+    for engine, command in (
+        ("vllm", "vllm serve m --gpu-memory-utilization 0.97 --max-model-len 4096"),
+        ("sglang", f"{SGLANG} 0.97"),
+    ):
+        found = asked(engine, command, model=large)
+        assert (found.verdict, found.certain) == (MISFIT, False)
+        assert found.missing_bytes == 110 * GIB - SPARK.most_bytes
+        assert "2 over as many GPUs" in found.setting

@@ -23,6 +23,8 @@ def parser() -> argparse.ArgumentParser:
     add("--log", metavar="FILE", help="one JSON line per request: the truth")
     add("--api-key", metavar="KEY", help="refuse completions without it")
     add("--jitter", type=float, default=0.0, metavar="SHARE", help="by which an answer's pace may be off, such as 0.1")
+    add("--stranger", action="store_true", help="only the pages of OpenAI's interface, and no word of who made it")
+    add("--refuses", default="", metavar="FIELDS", help="comma-separated request fields that it answers with status 400")
     talks = "; ".join(f"{name}: {meaning}" for name, meaning in SAYS.items())
     add("--says", choices=SAYS, default="words", help=f"what an answer is that is not streamed: {talks}")
     listed = "; ".join(f"{name}: {meaning}" for name, meaning in BEHAVIOURS.items())
@@ -41,6 +43,8 @@ def main(argv: Sequence[str]) -> None:
         tokens_per_event=options.tokens_per_event,
         behave=behave,
         says=options.says,
+        stranger=options.stranger,
+        refuses=tuple(filter(None, options.refuses.split(","))),
         jitter=options.jitter,
     )
     log = open(options.log, "a", encoding="utf-8") if options.log else None  # noqa: SIM115  for as long as the program runs

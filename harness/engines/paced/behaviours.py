@@ -94,6 +94,10 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     behave: dict[str, int] = {}
     says: str = "words"
     """A key of `SAYS`."""
+    stranger: bool = False
+    """It has the pages of OpenAI's interface and no others, and does not say who made it."""
+    refuses: tuple[str, ...] = ()
+    """Request fields that it answers with status 400."""
     jitter: float = 0.0
     """Share by which an answer's pace may be off, evenly spread from answer to answer."""
 

@@ -133,10 +133,20 @@ class Server:
         except msgspec.DecodeError as error:
             self._refuse(connection, 400, str(error))
             return
-        if path == "/health":
+        stranger = self._pace.stranger
+        if stranger and not path.startswith("/v1/"):
+            self._refuse(connection, 404, f"there is no {path}")
+        elif path == "/health":
             self._reply(connection, 200, b"")
         elif path == "/v1/models":
-            models = [{"id": "paced", "object": "model", "owned_by": "paced", "max_model_len": CONTEXT_TOKENS}]
+            models = [
+                {
+                    "id": "paced",
+                    "object": "model",
+                    "owned_by": "somebody" if stranger else "paced",
+                    "max_model_len": CONTEXT_TOKENS,
+                }
+            ]
             self._reply(connection, 200, msgspec.json.encode({"object": "list", "data": models}))
         elif path == "/metrics":
             page = text.metrics(self._totals, self._ttft_sum_s, self._pace.tokens_per_event)
@@ -157,6 +167,11 @@ class Server:
             truth.status = 401 if unknown else behave["http"]
             self._write_log(truth)
             self._refuse(connection, truth.status, "the key is wrong" if unknown else "the paced server was told to fail")
+            return
+        if refused := [name for name in self._pace.refuses if name in body]:
+            truth.status = 400
+            self._write_log(truth)
+            self._refuse(connection, 400, f"Unsupported parameter: '{refused[0]}' is not supported with this model.")
             return
         self._totals["prompt"] += ask.prompt_tokens
         self._totals["cached"] += behave.get("cached", 0)

@@ -16,7 +16,7 @@ import msgspec
 
 from harness import clock
 from harness.errors import UsageError
-from harness.schema.sensors import WALL, Absent, Sample
+from harness.schema.sensors import METER, WALL, Absent, Sample
 from harness.sense.base import SELDOM_S
 from harness.sense.plug.measured import CLOCK_OFF, LOST, UNITS_J, UNITS_W, UNREADABLE, Fault, Measured, unit_key
 from harness.units import NS_PER_S, seconds
@@ -59,7 +59,7 @@ class Columns(msgspec.Struct, frozen=True):
 class MeterLog:
     """Gives the last row that is there, then those that come; a last line without its end waits for the next time."""
 
-    name, period_s, alone = "plug", SELDOM_S, True
+    name, period_s, alone = METER, SELDOM_S, True
 
     def __init__(self, path: str, part: str, offset_ns: int) -> None:
         """`offset_ns` is added to each row's time. Raises UsageError when the file cannot be read or its header is wrong."""

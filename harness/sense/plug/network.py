@@ -7,7 +7,7 @@ from http.client import HTTPResponse
 
 from harness import clock
 from harness.http import Client, Reply
-from harness.schema.sensors import WALL, Absent
+from harness.schema.sensors import METER, WALL, Absent
 from harness.sense.base import SELDOM_S, Reading
 from harness.sense.plug.measured import NO_PERMISSION, UNREACHABLE, UNREADABLE, Fault, Measured
 from harness.sense.plug.protocols import Device
@@ -21,7 +21,7 @@ ANSWER_BYTES = 64 << 10
 
 
 class Plug:
-    name, period_s, alone = "plug", SELDOM_S, True
+    name, period_s, alone = METER, SELDOM_S, True
 
     def __init__(self, host: str, part: str, client: SmallAnswers, device: Device) -> None:
         self._host, self._part, self._client, self._device = host, part, client, device

@@ -1,0 +1,158 @@
+"""`harness cost`: what a measured or described system costs to run, beside what others ask."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import settings
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    import datetime
+
+FORMATS = ("table", "md", "json")
+
+
+def cost(
+    which: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RESULT", help="A stored result; without one and without --tok-s the latest.", show_default=False
+        ),
+    ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(metavar="CELL", help="Which of its cells, by id or load such as c8.  [default: most tokens a second]"),
+    ] = None,
+    requests_per_day: Annotated[
+        float | None, typer.Option(metavar="N", help="Requests a day.  [default: as many as fit]")
+    ] = None,
+    input_tokens: Annotated[float | None, typer.Option(metavar="N", help="Of one request.  [default: as measured]")] = None,
+    output_tokens: Annotated[float | None, typer.Option(metavar="N", help="Of one request.  [default: as measured]")] = None,
+    cached_share: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Of the input that a prefix cache answers, 0 to 1."),
+    ] = None,
+    tok_s: Annotated[
+        float | None,
+        typer.Option("--tok-s", metavar="N", help="Output tokens a second of all streams."),
+    ] = None,
+    prefill_tok_s: Annotated[float | None, typer.Option("--prefill-tok-s", metavar="N", help="Input tokens a second.")] = None,
+    watts: Annotated[float | None, typer.Option(metavar="W", help="At work.")] = None,
+    idle_watts: Annotated[float | None, typer.Option(metavar="W", help="With the server ready and idle.")] = None,
+    machines: Annotated[int | None, typer.Option(min=1, metavar="N", help="Of one server.  [default: as measured]")] = None,
+    copies: Annotated[int, typer.Option(min=1, metavar="N", help="Servers that share the work.")] = 1,
+    model: Annotated[str | None, typer.Option(metavar="MODEL", help="What it serves, by harness facts list models.")] = None,
+    currency: Annotated[str, typer.Option(metavar="CODE", help="Of the answer, and of prices given here.")] = "USD",
+    fx: Annotated[
+        list[str] | None,
+        typer.Option("--fx", metavar="CODE=RATE[@DAY]", help="What one of that currency is in --currency."),
+    ] = None,
+    price_kwh: Annotated[float | None, typer.Option("--price-kwh", metavar="PRICE", help="Of electricity.")] = None,
+    country: Annotated[str, typer.Option(metavar="CODE", help="Whose mean price of electricity stands for it.")] = "EU",
+    business: Annotated[bool, typer.Option("--business", help="The price for businesses, not households.")] = False,
+    hardware: Annotated[str | None, typer.Option(metavar="NAME", help="Whose list price stands for the machine's.")] = None,
+    hardware_price: Annotated[float | None, typer.Option(metavar="PRICE", help="Of one machine.")] = None,
+    years: Annotated[float, typer.Option(metavar="N", help="That the machine lasts.")] = 3.0,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="Compare with this model at its maker's price."),
+    ] = None,
+    hosted: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROVIDER:MODEL", help="Compare with that offer.  [default: all known offers of the same weights]"
+        ),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, md or json.")] = "table",
+    today: Annotated[str | None, typer.Option("--today", metavar="DAY", help="Whose prices count.  [default: today]")] = None,
+    root: Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")] = None,
+) -> None:
+    """What a result's system, or one described by --tok-s and --watts, costs to run, and when it has paid for itself."""
+    if format_ not in FORMATS:
+        raise UsageError(f"--format: there is no '{format_}'", f"one of {', '.join(FORMATS)}")
+    bare = {
+        "--requests-per-day": requests_per_day,
+        "--input-tokens": input_tokens,
+        "--output-tokens": output_tokens,
+        "--cached-share": cached_share,
+        "--tok-s": tok_s,
+        "--prefill-tok-s": prefill_tok_s,
+        "--watts": watts,
+        "--idle-watts": idle_watts,
+        "--price-kwh": price_kwh,
+        "--hardware-price": hardware_price,
+        "--years": years,
+    }
+    for option, value in bare.items():
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"{option}: {value:g} is no amount", "give a number that is not below 0")
+    if years == 0 or tok_s == 0 or prefill_tok_s == 0:
+        raise UsageError("--years, --tok-s and --prefill-tok-s are above 0", "give another number")
+    if cached_share is not None and cached_share > 1:
+        raise UsageError(f"--cached-share: {cached_share:g} is more than all", "give a share from 0 to 1")
+    from harness import costs
+    from harness.facts import load
+
+    day = settings.day(today)
+    ask = costs.Ask(
+        currency=currency.upper(),
+        rates=dict(_rate(word, day) for word in fx or ()),
+        requests_per_day=requests_per_day,
+        input_tokens_per_request=input_tokens,
+        output_tokens_per_request=output_tokens,
+        cached_input_share=cached_share,
+        cell=cell,
+        output_tok_s=tok_s,
+        prefill_tok_s=prefill_tok_s,
+        active_w=watts,
+        idle_w=idle_watts,
+        electricity_per_kwh=price_kwh,
+        country=country,
+        customer="business" if business else "household",
+        hardware=hardware,
+        machine_price=hardware_price,
+        machines=machines,
+        copies=copies,
+        lifetime_years=years,
+        model=model,
+        against=tuple(against or ()),
+        hosted=tuple(hosted or ()),
+    )
+    facts = load.load(settings.user_facts())
+    if which is None and tok_s is not None:
+        found = costs.of_words(ask, facts, day)
+    else:
+        from harness.store import query
+
+        path = query.find(root or settings.results_root(), which or "latest")
+        found = costs.of_result(path, ask, facts, day)
+    if format_ == "json":
+        import msgspec
+
+        print(msgspec.json.encode(found).decode())
+        return
+    from harness.report import cost as report
+
+    if format_ == "md":
+        print(report.markdown(found))
+    else:
+        print(report.render(found, width=settings.width(), color=sys.stdout.isatty()))
+
+
+def _rate(word: str, day: datetime.date) -> tuple[str, tuple[float, datetime.date]]:
+    """`EUR=1.08@2026-11-20`."""
+    code, _, rest = word.partition("=")
+    number, _, since = rest.partition("@")
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = math.nan
+    if not code or not (math.isfinite(rate) and rate > 0):
+        raise UsageError(f"--fx {word}: no exchange rate", "write it like EUR=1.08, or EUR=1.08@2026-11-20")
+    return code.upper(), (rate, settings.day(since or None) if since else day)

@@ -1,0 +1,105 @@
+"""`harness site` and `harness plot`: what is known, as pages and pictures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import board as boards
+from harness.cli import facts, settings
+
+if TYPE_CHECKING:
+    from harness.report.site.pictures import Picture
+
+Root = Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")]
+
+
+def site(
+    root: Root = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the pages go.")] = Path("site"),
+) -> None:
+    """Pages of everything that is stored and known: they need no server, no script and no network."""
+    from harness import site as builder
+    from harness.store import query
+
+    found = boards.whole(root)
+    built = builder.build(found, facts.tables(found.day), query.list_results(root or settings.results_root()), out)
+    for line in built.damaged:
+        print(f"No page: {line}", file=sys.stderr)
+    print(f"{built.pages} pages: {built.out / 'index.html'}")
+
+
+def plot(
+    which: Annotated[str, typer.Argument(metavar="RESULT|board", help="A folder, the beginning of an id, latest, or board.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Which picture; without it they are listed.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="A .svg or a .png; without it the SVG is printed.")
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="Light on dark.")] = False,
+    root: Root = None,
+) -> None:
+    """A picture of a result, or of the board, as SVG or PNG."""
+    from harness.errors import UsageError, did_you_mean
+    from harness.report.plots import style
+
+    found = {picture.name: picture for picture in _pictures(which, root)}
+    if name is None:
+        for picture in found.values():
+            print(f"{picture.name}  {picture.title}{'' if picture.svg else f': not drawn, {picture.why}'}")
+        return
+    if name not in found:
+        near = did_you_mean(name, list(found))
+        hint = f"did you mean '{near}'?" if near else f"one of {', '.join(found)}"
+        raise UsageError(f"there is no picture '{name}' of {which}", hint)
+    if not found[name].svg:
+        raise UsageError(f"the picture '{name}' cannot be drawn: {found[name].why}", f"harness plot {which} lists what can")
+    png = out is not None and out.suffix == ".png"
+    text = style.alone(found[name].svg, dark=True if dark else False if png else None)
+    if out is None:
+        print(text, end="")
+    elif png:
+        _write(out, _png(text))
+    elif out.suffix == ".svg":
+        _write(out, text.encode())
+    else:
+        raise UsageError(f"--out {out}: it is neither .svg nor .png", "name the file so")
+
+
+def _pictures(which: str, root: Path | None) -> list[Picture]:
+    from harness import site as builder
+    from harness.board import scaling
+    from harness.report.site import pictures
+    from harness.store import query
+
+    if which == "board":
+        found = boards.whole(root)
+        return [pictures.quality(found), pictures.scaling(list(scaling.steps(found)))]
+    return builder.result_pictures(query.find(root or settings.results_root(), which))
+
+
+def _png(svg: str) -> bytes:
+    from harness.errors import MachineError
+
+    try:
+        import vl_convert
+    except ImportError:
+        raise MachineError(
+            "PNG needs vl-convert-python, which is not installed", "pip install vl-convert-python, or write an .svg"
+        ) from None
+    drawn: bytes = vl_convert.svg_to_png(svg, scale=2)
+    return drawn
+
+
+def _write(path: Path, data: bytes) -> None:
+    from harness.errors import StoreError
+
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}", "choose another file with --out") from None
+    print(path)

@@ -1,0 +1,76 @@
+"""The most that requests can cost before they are sent, and what they did cost after. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from harness.schema.bill import Bill
+from harness.schema.job import Ask, Job
+from harness.schema.request import Record
+from harness.schema.workload import WARMUP_ROUNDS, Cell, Workload
+
+MARGIN = 1.1
+"""Prompts are made to a length by an estimate of the server's tokenizer, and a schedule's number of requests is drawn."""
+BESIDE = Bill(requests=20, input_tokens=20_000, output_tokens=4_000)
+"""Questions before the run, canaries, and what measures the tokenizer."""
+
+
+def of_workload(work: Workload) -> Bill:
+    """The most that a whole plan can cost: every cell with all the runs that it may have."""
+    return sum((_of_cell(cell, work) for cell in work.cells), BESIDE)
+
+
+def _of_cell(cell: Cell, work: Workload) -> Bill:
+    profile = work.profile
+    if work.trace:
+        one = Bill(
+            requests=len(work.trace),
+            input_tokens=round(sum(row.prompt_tokens for row in work.trace) * MARGIN),
+            output_tokens=sum(row.output_tokens for row in work.trace),
+        )
+        return _times(one, profile.max_runs)
+    measured = cell.requests if cell.rate is None else round(cell.rate * profile.seconds * MARGIN)
+    number = profile.max_runs * (measured + cell.warmup) + (WARMUP_ROUNDS - 1) * cell.warmup
+    if cell.prefix_caching:
+        number *= 2  # each context goes into the cache by a request of its own
+    longest = cell.context_tokens - cell.tg
+    return Bill(requests=number, input_tokens=round(number * longest * MARGIN), output_tokens=number * cell.tg)
+
+
+def _times(bill: Bill, number: int) -> Bill:
+    return Bill(
+        requests=bill.requests * number, input_tokens=bill.input_tokens * number, output_tokens=bill.output_tokens * number
+    )
+
+
+def of_job(job: Job) -> Bill:
+    """The most that a trial can cost."""
+    return sum((_of_ask(ask) for stage in job.stages for ask in (*stage.warmup, *stage.asks)), Bill())
+
+
+def _of_ask(ask: Ask) -> Bill:
+    """A token is a byte at least; an answer that is put into the prompt later has at most as many as were asked for."""
+    sent: dict[str, Any] = msgspec.json.decode(ask.body)
+    longest = int(sent.get("max_tokens") or sent.get("max_completion_tokens") or 0)
+    known = ask.asked_prompt_tokens
+    prompt = round(known * MARGIN) if known is not None else len(ask.body)
+    return Bill(requests=1, input_tokens=prompt + ask.turn * longest, output_tokens=longest)
+
+
+def of_records(records: Iterable[Record], job: Job) -> Bill:
+    """What a trial did cost: by usage, or the most that a request without one can have cost."""
+    asks: Sequence[Ask] = [ask for stage in job.stages for ask in (*stage.warmup, *stage.asks)]
+    dearest = max((_of_ask(ask) for ask in asks), key=lambda bill: bill.input_tokens + bill.output_tokens, default=Bill())
+    return sum((_of_record(record, dearest) for record in records), Bill())
+
+
+def _of_record(record: Record, dearest: Bill) -> Bill:
+    usage = record.usage
+    if usage is not None and usage.prompt_tokens is not None and usage.completion_tokens is not None:
+        return Bill(requests=1, input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
+    if record.status is not None and record.status >= 400:
+        return Bill(requests=1)  # refused before anything was worked out
+    return dearest

@@ -1,0 +1,135 @@
+"""What lists and the board need of every result, kept beside them: ten thousand `result.json` take half a minute to read, this a second.
+
+`results/.index` only saves time. An entry holds for a `result.json` of that very size and time; whatever else is there, is read again.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import StoreError
+from harness.schema.result import CellResult, Point, Reading, Result, Summary
+from harness.schema.sensors import POWER_SCOPES
+from harness.store.folder import read_result
+
+FILE = ".index"
+VERSION = 1
+"""To be raised with every change of `Summary` or of what is put into it."""
+
+ALWAYS = frozenset(
+    (
+        "decode_tok_s",
+        "prefill_tok_s",
+        "output_tok_s",
+        "request_s",
+        "ttft_p50_ms",
+        "ttft_p90_ms",
+        "ttft_p99_ms",
+        "e2e_sched_p99_ms",
+    )
+)
+SCOPED = frozenset(f"{scope}_{name}" for scope in POWER_SCOPES for name in ("w", "idle_w", "j_tok"))
+"""Only of the scopes that were measured."""
+
+
+class _Known(msgspec.Struct, array_like=True):
+    modified_ns: int
+    size: int
+    summary: Summary | None
+    """None: it cannot be read."""
+
+
+class _Index(msgspec.Struct):
+    version: int = VERSION
+    known: dict[str, _Known] = {}
+    """By folder, from the root."""
+
+
+def summaries(root: Path) -> list[Summary]:
+    """Of every readable result below `root`, in no order."""
+    old = _read(root).known
+    new: dict[str, _Known] = {}
+    for file in root.glob("*/*/result.json"):
+        name = f"{file.parent.parent.name}/{file.parent.name}"
+        with suppress(FileNotFoundError):
+            state = file.stat()
+            kept = old.get(name)
+            fresh = kept is not None and (kept.modified_ns, kept.size) == (state.st_mtime_ns, state.st_size)
+            new[name] = kept if kept and fresh else _Known(state.st_mtime_ns, state.st_size, _summary(file.parent))
+    if new != old:
+        with suppress(OSError):  # results may lie where nothing can be written
+            part = root / f"{FILE}.part"
+            part.write_bytes(msgspec.msgpack.encode(_Index(known=new)))
+            part.replace(root / FILE)
+    return [
+        msgspec.structs.replace(known.summary, path=str(root / name))
+        for name, known in new.items()
+        if known.summary is not None
+    ]
+
+
+def _read(root: Path) -> _Index:
+    try:
+        found = msgspec.msgpack.decode((root / FILE).read_bytes(), type=_Index)
+    except (OSError, msgspec.MsgspecError):
+        return _Index()
+    return found if found.version == VERSION else _Index()
+
+
+def _summary(path: Path) -> Summary | None:
+    try:
+        return summary(read_result(path), path)
+    except StoreError:
+        return None  # one damaged result must not hide the others
+
+
+def summary(result: Result, path: Path) -> Summary:
+    verdicts = {cell.verdict for cell in result.cells}
+    single = next((cell for cell in result.cells if cell.cell.concurrency == 1), None)
+    decode = single.figures.get("decode_tok_s") if single else None
+    return Summary(
+        id=result.id,
+        path=str(path),
+        started=result.anchor.wall,
+        recipe=result.recipe_name,
+        model=result.model,
+        quantization=result.quantization,
+        engine=result.engine.name,
+        engine_version=result.engine.version,
+        nodes=result.nodes,
+        server=result.server,
+        hardware=_hardware(result),
+        state=result.state,
+        verdict=next((name for name in ("invalid", "unsteady", "valid") if name in verdicts), "-"),
+        decode_tok_s=decode.value if decode else None,
+        points=tuple(map(_point, result.cells)),
+    )
+
+
+def _point(found: CellResult) -> Point:
+    cell = found.cell
+    return Point(
+        depth=cell.depth,
+        pp=cell.pp,
+        tg=cell.tg,
+        concurrency=cell.concurrency,
+        rate=cell.rate,
+        turns=cell.turns,
+        shape=cell.words,
+        verdict=found.verdict,
+        figures={
+            name: Reading(figure.value, figure.low, figure.high, "" if figure.value is not None else figure.reason or "")
+            for name, figure in found.figures.items()
+            if name in ALWAYS or (name in SCOPED and figure.value is not None)
+        },
+    )
+
+
+def _hardware(result: Result) -> str:
+    if result.server:
+        return ""
+    gpus = list(dict.fromkeys(gpu.name.removeprefix("NVIDIA ") for gpu in result.machine.gpus))
+    return ", ".join(gpus) or result.machine.cpu_model

@@ -1,0 +1,114 @@
+"""Self-host, cloud or hybrid: by hand, and what may never be chosen."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.measure.advise import CLOUD, HYBRID, NONE, SELF_HOST, advise
+from harness.measure.cost_local import local_cost
+from harness.measure.entries import is_number, number
+from harness.measure.quality import elo_of, expected
+from harness.schema.cost import Advice, Candidate, Demand, Local
+from tests.measure.spark import demand, local, of, price
+from tests.measure.test_quality import rating
+
+KEPT: dict[str, str | None] = {"residency_eu": "yes", "trains_on_data": "no"}
+MUST = {"residency_eu": ("yes", "option"), "trains_on_data": ("no",)}
+
+
+def home(points: float | None = 1420, system: Local | None = None, name: str = "home") -> Candidate:
+    rated = None if points is None else rating(points, name=name)
+    return Candidate(name=name, local=system or local(), rating=rated, terms=KEPT)
+
+
+def cloud(output: float | None, points: float | None = 1503, name: str = "opus", **terms: str | None) -> Candidate:
+    rated = None if points is None else rating(points, name=name)
+    return Candidate(name=name, price=price(output, ref=name), rating=rated, terms={**KEPT, **terms})
+
+
+def advised(*candidates: Candidate, loss: float | None = None, asked: Demand | None = None) -> Advice:
+    return advise(asked or demand(), candidates, max_loss_elo=loss, must=MUST, currency="USD")
+
+
+def test_the_cheapest() -> None:
+    """4.59 a day at home against 12.50 of Opus 4.7 and 0.30 of the same weights hosted."""
+    found = advised(home(), cloud(25), cloud(0.6, 1420, "hosted"))
+    assert (found.verdict, found.best) == (CLOUD, "opus")
+    assert [way.names for way in found.ways] == [("hosted",), ("home",), ("opus",)]
+    assert advised(home(), cloud(25)).verdict == SELF_HOST
+
+
+def test_conditions_keep_the_cheapest_out() -> None:
+    found = advised(home(), cloud(0.6, name="hosted", trains_on_data="opt-out"), cloud(0.5, name="silent", residency_eu=None))
+    assert found.verdict == SELF_HOST
+    assert [way.why_not for way in found.ways[1:]] == [
+        "hosted: trains_on_data is opt-out, and must be no",
+        "silent: residency_eu is not known, and must be yes or option",
+    ]
+
+
+def test_a_mixture_that_is_just_good_enough() -> None:
+    """83 Elo are 0.3828 at home; 40 Elo are 0.4427: (0.4427 - 0.3828) / (0.5 - 0.3828) = 0.511, 52 % to the cloud."""
+    found = advised(home(), cloud(25), loss=40)
+    assert found.verdict == HYBRID
+    way = found.ways[0]
+    here, least = expected(-83), expected(-40)
+    assert way.cloud_share == math.ceil((least - here) / (0.5 - here) * 100) / 100 == 0.52
+    assert number(way.loss_elo) == pytest.approx(-elo_of(0.52 * 0.5 + 0.48 * here))
+    assert number(way.loss_elo) <= 40
+    assert number(way.per_day) == pytest.approx(
+        0.52 * 12.5 + 4699 / 1095 + 0.3 / 1000 * (140 * 0.48 * 3.3875 + 25 * (24 - 0.48 * 3.3875)), abs=1e-3
+    )
+    alone = next(way for way in found.ways if way.names == ("home",))
+    assert alone.why_not == "83 Elo below the best, and 40 are allowed"
+    assert advised(home(), cloud(10), loss=40).verdict == CLOUD  # 5.00 a day, the mixture 7.18
+
+
+def test_what_the_machine_has_no_time_for_goes_out() -> None:
+    """10 M tokens are 67.75 h: 1 - 24 / 67.75 = 0.6458."""
+    asked = demand(requests=20_000)
+    found = advised(home(), cloud(25), asked=asked)
+    assert found.verdict == HYBRID
+    assert found.ways[0].cloud_share == 0.65
+    assert "does not fit" in next(way for way in found.ways if way.names == ("home",)).why_not
+
+
+def test_none() -> None:
+    found = advised(home(None), cloud(None), loss=10)
+    assert found.verdict == NONE
+    assert [way.why_not for way in found.ways] == [
+        "its quality is not known: home is not rated",
+        "its cost is not known: output price: not listed",
+    ]
+    assert advised().verdict == NONE
+
+
+points = st.floats(1200, 1600)
+
+
+@given(points, points, st.floats(0.05, 100), st.floats(0, 300), st.floats(100, 100_000))
+def test_whatever_is_chosen_keeps_its_promises(ours: float, theirs: float, output: float, loss: float, requests: float) -> None:
+    asked = demand(requests=requests)
+    found = advised(home(ours), cloud(output, theirs), loss=loss, asked=asked)
+    chosen = [way for way in found.ways if not way.why_not]
+    assert (found.verdict == NONE) == (not chosen)
+    for way in chosen:
+        assert number(way.loss_elo) <= loss + 1e-6
+        assert number(found.ways[0].per_day) <= number(way.per_day)
+        rest = Demand(
+            requests_per_day=asked.requests_per_day * (1 - way.cloud_share),
+            input_tokens_per_request=0,
+            output_tokens_per_request=asked.output_tokens_per_request,
+        )
+        assert is_number(local_cost(rest, local(), "USD").with_hardware.per_day)
+
+
+def test_a_slow_end_is_counted() -> None:
+    wide = local(tok_s=of(41, "tok/s", 30, 52))
+    found = advised(home(system=wide), cloud(25), asked=demand(requests=6000))  # 3 M: 20.3 h, at the slow end 27.8
+    mixed = next(way for way in found.ways if way.verdict == HYBRID)
+    assert mixed.cloud_share == 0.14
