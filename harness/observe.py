@@ -16,7 +16,6 @@ from harness.measure import bill
 from harness.measure.latency import timing
 from harness.order import Now, Order
 from harness.recipe.document import Document
-from harness.schema.bill import Rates
 from harness.schema.observation import Asked, Endpoint, Visit
 from harness.store import folder
 from harness.store.observations import Journal
@@ -87,9 +86,13 @@ class Observation:
         when = clock.utc_now().isoformat(timespec="seconds")
         left = None if endpoint.max_usd is None else endpoint.max_usd - self._spent(endpoint)
         try:
-            path, result = bench(self.ordering(endpoint, self.asked, left), self.root, _Silent())
-        except HarnessError as error:
+            order = self.ordering(endpoint, self.asked, left)
+            path, result = bench(order, self.root, _Silent())
+        except UsageError as error:  # nothing was sent
             return Visit(endpoint=endpoint.name, round=number, when=when, error=error.message)
+        except HarnessError as error:
+            most = None if order.rates is None else bill.of_workload(order.plan().workload).usd(order.rates)
+            return Visit(endpoint=endpoint.name, round=number, when=when, error=error.message, usd=most)
         records = [record for trial in folder.read(path).records.values() for record in trial if record.phase == "measure"]
         whole = [record for record in records if record.error is None]
         timings = [timing(record) for record in whole]
@@ -107,11 +110,7 @@ class Observation:
         )
 
     def _spent(self, endpoint: Endpoint) -> float:
-        """Dollars. A visit that failed may have asked its questions before."""
-        sent, got = endpoint.price or (0.0, 0.0)
-        questions = bill.BESIDE.usd(Rates(usd_mtok_in=sent, usd_mtok_out=got, source=""))
-        visits = [visit for visit in self.visits if visit.endpoint == endpoint.name]
-        return sum(questions if visit.error else visit.usd or 0.0 for visit in visits)
+        return sum(visit.usd or 0.0 for visit in self.visits if visit.endpoint == endpoint.name)
 
 
 def _line(visit: Visit) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable
 
 import msgspec
@@ -13,7 +12,7 @@ from harness.facts import lookup
 from harness.measure import sovereignty
 from harness.measure.entries import of_fact
 from harness.schema.board import Entry, Row
-from harness.schema.facts import Facts, Model, Price, Provider
+from harness.schema.facts import Fact, Facts, Model, Price, Provider
 from harness.schema.sensors import POWER_SCOPES
 
 NOT_MEASURED = "not measured here: harness bench --url https://…"
@@ -51,8 +50,8 @@ def _row(facts: Facts, model: Model, price: Price) -> Row:
             **quality.entries(facts, model),
             **dict.fromkeys(("decode_tok_s", *LOAD, "concurrency", AGENTIC), Entry(why=NOT_MEASURED)),
             **dict.fromkeys((f"{scope}_{name}" for scope in POWER_SCOPES for name in ("w", "j_tok")), Entry(why=ITS_OWN)),
-            "usd_mtok_in": _price(price, price.input_mtok.value is not None, "input_mtok"),
-            "usd_mtok_out": _price(price, price.output_mtok.value is not None, "output_mtok"),
+            "usd_mtok_in": _price(price, price.input_mtok),
+            "usd_mtok_out": _price(price, price.output_mtok),
             **dict.fromkeys(
                 (
                     "usd_mtok_electricity",
@@ -66,7 +65,7 @@ def _row(facts: Facts, model: Model, price: Price) -> Row:
             **_terms(known, facts),
             "weights_licence": of_fact(model.licence, "", "listed"),
             "leaves_desk": Entry(
-                value="yes", origin="listed", date=_date(price), how="it is an API", sources=price.output_mtok.sources
+                value="yes", origin="listed", date=price.output_mtok.date, how="it is an API", sources=price.output_mtok.sources
             ),
         },
     )
@@ -90,11 +89,10 @@ def terms(facts: Facts, price: Price) -> Provider | None:
     return next((one for one in reversed(found) if one.model == price.model), next(iter(found), None))
 
 
-def _price(price: Price, known: bool, name: str) -> Entry:
+def _price(price: Price, listed: Fact[float]) -> Entry:
     if price.currency != "USD":
         return Entry(unit="$/M", why=f"listed in {price.currency}")
-    how = "; ".join(filter(None, (f"{price.provider}: {price.ref}", price.note))) if known else ""
-    return of_fact(getattr(price, name), "$/M", "listed", how)
+    return of_fact(listed, "$/M", "listed", "; ".join(filter(None, (f"{price.provider}: {price.ref}", price.note))))
 
 
 def _terms(known: Provider | None, facts: Facts) -> dict[str, Entry]:
@@ -109,7 +107,3 @@ def _terms(known: Provider | None, facts: Facts) -> dict[str, Entry]:
     ):
         entries[name] = score if score.value is None else msgspec.structs.replace(score, value=value, low=None, high=None)
     return entries
-
-
-def _date(price: Price) -> datetime.date | None:
-    return price.output_mtok.date

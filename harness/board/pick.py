@@ -88,7 +88,7 @@ def _known(name: str, option: str, known: Sequence[str] | dict[str, Any]) -> str
         return name
     near = did_you_mean(name, list(known))
     raise UsageError(
-        f"{option}: there is no column '{name}'", f"did you mean '{near}'?" if near else "harness board --help names them"
+        f"{option}: there is no column '{name}'", f"did you mean '{near}'?" if near else "docs/board.md names them"
     )
 
 

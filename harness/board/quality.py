@@ -30,17 +30,3 @@ def entries(facts: Facts, model: Model | None) -> dict[str, Entry]:
     else:
         win = quality.win_rate(own, best)
     return {"elo": quality.entry(own), "elo_gap": tax, "win_rate": win}
-
-
-def reference(facts: Facts, model: Model | None) -> Model | None:
-    """The best closed model of the table of its newest rating; of the newest table there is, where it has none."""
-    own = lookup.rating(facts, model.id) if model else None
-    if own is None:
-        overall = [one for one in facts.ratings if (one.config, one.category) == (lookup.TEXT, lookup.OVERALL)]
-        own = max(overall, key=lambda one: one.date, default=None)
-    if own is None:
-        return None
-    closed = {one.id: one for one in facts.models if one.open_weights.value is False}
-    rivals = [one for one in lookup.same_day(facts, own) if one.model in closed and one.rating.value is not None]
-    best = max(rivals, key=lambda one: one.rating.value or 0.0, default=None)
-    return closed[best.model] if best and best.model else None

@@ -18,6 +18,7 @@ from harness.cli import (
     machine,
     machines,
     observe,
+    options,
     packs,
     recipes,
     results,
@@ -54,71 +55,6 @@ app.command("unpack")(packs.unpack)
 app.command("doctor")(machine.doctor)
 app.command("watch")(machine.watch)
 
-RecipeName = Annotated[
-    str | None,
-    typer.Argument(help=f"A recipe's name, or the path of its file.  [default: {settings.DEFAULT_RECIPE}]", show_default=False),
-]
-ProfileName = Annotated[
-    str | None, typer.Option("--profile", help="What to measure: quick, standard, publish, tg128, … or the recipe's own.")
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a default of the recipe; may be repeated.")
-]
-Depth = Annotated[str | None, typer.Option("--depth", metavar="LIST", help="Context tokens before the prompt, such as 0,4096.")]
-Pp = Annotated[str | None, typer.Option("--pp", metavar="LIST", help="Prompt tokens.")]
-Tg = Annotated[str | None, typer.Option("--tg", metavar="LIST", help="Tokens to generate.")]
-Concurrency = Annotated[str | None, typer.Option("--concurrency", metavar="LIST", help="Requests in flight, such as 1,4,16.")]
-Rate = Annotated[str | None, typer.Option("--rate", metavar="LIST", help="Open loop: requests per second, such as 0.5,1,2.")]
-Seconds = Annotated[float | None, typer.Option("--seconds", help="Open loop: how long requests are sent in each trial.")]
-SloName = Annotated[str | None, typer.Option("--slo", metavar="NAME", help="Limits for goodput: see docs/recipes.md.")]
-Trace = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="Open loop: replay the requests of a JSONL file.")]
-Runs = Annotated[int | None, typer.Option(min=1, help="Trials of each cell before it may stop.")]
-Requests = Annotated[int | None, typer.Option(min=1, help="Measured requests per trial.")]
-Seed = Annotated[int, typer.Option(help="Prompts and order follow from it.")]
-Pin = Annotated[
-    str | None,
-    typer.Option(
-        "--pin", metavar="LIST", help="Cores for the load driver, or off.  [default: efficiency cores, where there are such]"
-    ),
-]
-LoadHost = Annotated[
-    str | None,
-    typer.Option("--load-host", metavar="HOST", help="Run the load driver there, by ssh, instead of beside the server."),
-]
-LoadPython = Annotated[
-    str | None, typer.Option("--load-python", metavar="PATH", help="With --load-host: a Python there that has the harness.")
-]
-SenseHost = Annotated[
-    list[str] | None,
-    typer.Option("--sense-host", metavar="HOST", help="Read that host's sensors too, by ssh: another node of the server's."),
-]
-SensePython = Annotated[
-    str | None, typer.Option("--sense-python", metavar="PATH", help="With --sense-host: a Python there that has the harness.")
-]
-MemoryFloor = Annotated[
-    str | None,
-    typer.Option(
-        "--memory-floor",
-        metavar="GIB",
-        help="Stop the server when less memory is free, or off.  [default: 8 on a GB10, else off]",
-    ),
-]
-DropCaches = Annotated[
-    bool, typer.Option("--drop-caches", help="Empty the page cache before the start; needs a sudo rule: see docs/gb10.md.")
-]
-Allow = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow", metavar="KEY", help="Give the container what its recipe asks for there: privileged, devices, volumes, …"
-    ),
-]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Fetch nothing, and say before the start what is missing; so does HF_HUB_OFFLINE=1.")
-]
-Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, instead of starting one.")]
-Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
 
 @app.callback(invoke_without_command=True)
 def version(show: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False) -> None:
@@ -131,47 +67,43 @@ def version(show: Annotated[bool, typer.Option("--version", help="Show the versi
 
 @app.command()
 def bench(
-    recipe: RecipeName = None,
-    profile: ProfileName = None,
-    set_: Set = None,
-    depth: Depth = None,
-    pp: Pp = None,
-    tg: Tg = None,
-    concurrency: Concurrency = None,
-    rate: Rate = None,
-    seconds: Seconds = None,
-    slo: SloName = None,
-    trace: Trace = None,
-    runs: Runs = None,
-    requests: Requests = None,
-    seed: Seed = 0,
-    pin: Pin = None,
-    load_host: LoadHost = None,
-    load_python: LoadPython = None,
-    allow: Allow = None,
-    offline: Offline = False,
+    recipe: options.RecipeName = None,
+    profile: options.ProfileName = None,
+    set_: options.Set = None,
+    depth: options.Depth = None,
+    pp: options.Pp = None,
+    tg: options.Tg = None,
+    concurrency: options.Concurrency = None,
+    rate: options.Rate = None,
+    seconds: options.Seconds = None,
+    slo: options.SloName = None,
+    trace: options.Trace = None,
+    runs: options.Runs = None,
+    requests: options.Requests = None,
+    seed: options.Seed = 0,
+    pin: options.Pin = None,
+    load_host: options.LoadHost = None,
+    load_python: options.LoadPython = None,
+    allow: options.Allow = None,
+    offline: options.Offline = False,
     hosts: machines.Hosts = None,
     cluster: machines.ClusterName = None,
-    url: Url = None,
-    model: Model = None,
-    api_key_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
-    ] = None,
+    url: options.Url = None,
+    model: options.Model = None,
+    api_key_env: options.ApiKeyEnv = None,
     price: spending.Price = None,
     max_usd: spending.MaxUsd = None,
     plug: machine.Plug = None,
     plug_token_env: machine.PlugToken = None,
-    sense_host: SenseHost = None,
-    sense_python: SensePython = None,
-    memory_floor: MemoryFloor = None,
-    drop_caches: DropCaches = False,
-    results_dir: Annotated[
-        Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
-    ] = None,
+    sense_host: options.SenseHost = None,
+    sense_python: options.SensePython = None,
+    memory_floor: options.MemoryFloor = None,
+    drop_caches: options.DropCaches = False,
+    results_dir: options.Results = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and stop; touches no disk, and no network but for --hosts.")
     ] = False,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Launch a recipe's server, measure it, and store the result."""
     order = settings.order(
@@ -223,30 +155,30 @@ def bench(
 
 @app.command()
 def plan(
-    recipe: RecipeName = None,
-    profile: ProfileName = None,
-    set_: Set = None,
-    depth: Depth = None,
-    pp: Pp = None,
-    tg: Tg = None,
-    concurrency: Concurrency = None,
-    rate: Rate = None,
-    seconds: Seconds = None,
-    slo: SloName = None,
-    trace: Trace = None,
-    runs: Runs = None,
-    requests: Requests = None,
-    seed: Seed = 0,
-    pin: Pin = None,
-    load_host: LoadHost = None,
-    load_python: LoadPython = None,
-    allow: Allow = None,
-    offline: Offline = False,
+    recipe: options.RecipeName = None,
+    profile: options.ProfileName = None,
+    set_: options.Set = None,
+    depth: options.Depth = None,
+    pp: options.Pp = None,
+    tg: options.Tg = None,
+    concurrency: options.Concurrency = None,
+    rate: options.Rate = None,
+    seconds: options.Seconds = None,
+    slo: options.SloName = None,
+    trace: options.Trace = None,
+    runs: options.Runs = None,
+    requests: options.Requests = None,
+    seed: options.Seed = 0,
+    pin: options.Pin = None,
+    load_host: options.LoadHost = None,
+    load_python: options.LoadPython = None,
+    allow: options.Allow = None,
+    offline: options.Offline = False,
     hosts: machines.Hosts = None,
     cluster: machines.ClusterName = None,
-    url: Url = None,
-    model: Model = None,
-    json: Json = False,
+    url: options.Url = None,
+    model: options.Model = None,
+    json: options.Json = False,
 ) -> None:
     """Print what a run would do: the exact command, cells, and time. Starts nothing."""
     order = settings.order(
@@ -286,37 +218,33 @@ def reproduce(
         str | None,
         typer.Option("--profile", help="How much to measure, and what the publication does not say.  [default: tg128]"),
     ] = None,
-    set_: Set = None,
-    runs: Runs = None,
+    set_: options.Set = None,
+    runs: options.Runs = None,
     seed: Annotated[int | None, typer.Option(help="Prompts and order follow from it.  [default: 0]")] = None,
-    pin: Pin = None,
-    load_host: LoadHost = None,
-    load_python: LoadPython = None,
+    pin: options.Pin = None,
+    load_host: options.LoadHost = None,
+    load_python: options.LoadPython = None,
     hosts: machines.Hosts = None,
     cluster: machines.ClusterName = None,
-    allow: Allow = None,
-    offline: Offline = False,
-    url: Url = None,
-    model: Model = None,
-    api_key_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")
-    ] = None,
+    allow: options.Allow = None,
+    offline: options.Offline = False,
+    url: options.Url = None,
+    model: options.Model = None,
+    api_key_env: options.ApiKeyEnv = None,
     price: spending.Price = None,
     max_usd: spending.MaxUsd = None,
     plug: machine.Plug = None,
     plug_token_env: machine.PlugToken = None,
-    sense_host: SenseHost = None,
-    sense_python: SensePython = None,
-    memory_floor: MemoryFloor = None,
-    drop_caches: DropCaches = False,
+    sense_host: options.SenseHost = None,
+    sense_python: options.SensePython = None,
+    memory_floor: options.MemoryFloor = None,
+    drop_caches: options.DropCaches = False,
     measured: Annotated[
         str | None, typer.Option("--with", metavar="RESULT", help="Compare with this stored result instead of measuring.")
     ] = None,
-    results_dir: Annotated[
-        Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
-    ] = None,
+    results_dir: options.Results = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Measure again what was published, and say of each figure whether it was reproduced."""
     root = results_dir or settings.results_root()
@@ -358,27 +286,25 @@ def compare(
         int | None, typer.Option(metavar="N", help="Of recipes: how often ABBA (then BAAB) is measured.  [default: 6]")
     ] = None,
     unlike: Annotated[bool, typer.Option("--unlike", help="Compare even if not the same was asked of the two.")] = False,
-    profile: ProfileName = None,
-    set_: Set = None,
+    profile: options.ProfileName = None,
+    set_: options.Set = None,
     set_b: Annotated[
         list[str] | None, typer.Option("--set-b", metavar="KEY=VALUE", help="As --set, for B only (repeatable).")
     ] = None,
-    pp: Pp = None,
-    tg: Tg = None,
-    concurrency: Concurrency = None,
-    runs: Runs = None,
-    requests: Requests = None,
-    seed: Seed = 0,
-    pin: Pin = None,
-    allow: Allow = None,
-    offline: Offline = False,
-    memory_floor: MemoryFloor = None,
-    drop_caches: DropCaches = False,
-    results_dir: Annotated[
-        Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")
-    ] = None,
+    pp: options.Pp = None,
+    tg: options.Tg = None,
+    concurrency: options.Concurrency = None,
+    runs: options.Runs = None,
+    requests: options.Requests = None,
+    seed: options.Seed = 0,
+    pin: options.Pin = None,
+    allow: options.Allow = None,
+    offline: options.Offline = False,
+    memory_floor: options.MemoryFloor = None,
+    drop_caches: options.DropCaches = False,
+    results_dir: options.Results = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print how often what is measured, and stop.")] = False,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Say which of two is faster: measure two recipes in turns, or read two results."""
     ordering = partial(
@@ -404,13 +330,13 @@ def compare(
 
 @app.command()
 def calibrate(
-    recipe: RecipeName = None,
-    profile: ProfileName = None,
-    concurrency: Concurrency = None,
-    rate: Rate = None,
-    pin: Pin = None,
+    recipe: options.RecipeName = None,
+    profile: options.ProfileName = None,
+    concurrency: options.Concurrency = None,
+    rate: options.Rate = None,
+    pin: options.Pin = None,
     results_dir: Annotated[Path | None, typer.Option("--results", help="Where it is stored.  [default: ./results]")] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Measure the load client itself, against a server of known speed, at the loads of a plan."""
     order = settings.order(recipe, profile, None, concurrency=concurrency, rate=rate, pin=pin)
@@ -426,10 +352,10 @@ def calibrate(
 
 @app.command()
 def serve(
-    recipe: RecipeName = None,
-    set_: Set = None,
-    allow: Allow = None,
-    offline: Offline = False,
+    recipe: options.RecipeName = None,
+    set_: options.Set = None,
+    allow: options.Allow = None,
+    offline: options.Offline = False,
     hosts: machines.Hosts = None,
     cluster: machines.ClusterName = None,
 ) -> None:

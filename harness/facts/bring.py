@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from harness import atomic
 from harness.errors import FactsError
 from harness.facts import check, load, ratings
 from harness.schema.facts import Facts
@@ -65,9 +65,6 @@ def _dataset(source: Path, data: bytes, folder: Path, config: str, day: datetime
 def _write(path: Path, data: bytes) -> None:
     """Whole, or not at all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        new.write_bytes(data)
-        new.replace(path)
+        atomic.write(path, data)
     except OSError as error:
         raise FactsError(f"{path}: cannot be written: {error.strerror}", "check the folder and its permissions") from None

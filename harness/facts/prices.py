@@ -112,20 +112,6 @@ def own(model: Model, day: datetime.date) -> Price | None:
     return listed(model.own_price, day, model=model.id) if model.own_price else None
 
 
-def rates(price: Price, prompt_tokens: int) -> Tier:
-    """What a request with so many input tokens is charged by."""
-    found = Tier(
-        above_tokens=0,
-        input_mtok=price.input_mtok.value,
-        cached_input_mtok=price.cached_input_mtok.value,
-        output_mtok=price.output_mtok.value,
-    )
-    for tier in price.tiers.value or ():
-        if prompt_tokens > tier.above_tokens:
-            found = tier
-    return found
-
-
 class Beside(NamedTuple):
     """The article's price of a model's output tokens and what is listed."""
 

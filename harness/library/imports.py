@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from harness import clock
+from harness import atomic, clock
 from harness.errors import RecipeError, UsageError
 from harness.library.files import MANIFEST, Found
 from harness.library.sources import Source
@@ -84,10 +83,7 @@ def now() -> str:
 def write(path: Path, data: bytes) -> None:
     """Whole, or not at all. Raises `RecipeError`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        new.write_bytes(data)
-        new.replace(path)
+        atomic.write(path, data)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be written: {error.strerror}", "check the folder and its permissions") from None
 

@@ -35,7 +35,7 @@ def forms(demand: Demand, per_day: Entry, currency: str) -> Cost:
 
 def api_cost(demand: Demand, price: Price, currency: str, rates: Sequence[Exchange] = ()) -> Cost:
     """By the prices that hold for a request of the mean size."""
-    tier = _tier(demand, price)
+    tier = price.tier(demand.input_tokens_per_request)
     unit = f"{price.currency}/Mtok"
     cached = demand.input_tokens_per_request * demand.cached_input_share
     counts = {"output_mtok": demand.output_tokens_per_request, "cached_input_mtok": cached}
@@ -73,12 +73,6 @@ def exchange(name: str, amount: Entry, currency: str, rates: Sequence[Exchange])
                 )
             }
     return {name: given(None, f"{currency}/{of}", f"no rate from {of} to {currency} is given")}
-
-
-def _tier(demand: Demand, price: Price) -> Tier | None:
-    """The highest that a request of the mean size is in; it is all charged by it."""
-    reached = [tier for tier in price.tiers.value or () if demand.input_tokens_per_request > tier.above_tokens]
-    return max(reached, key=lambda tier: tier.above_tokens, default=None)
 
 
 def _listed(price: Price, tier: Tier | None, name: str, unit: str) -> Entry:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 
 from harness.board.columns import COLUMNS
+from harness.board.pick import ABOUT
 from harness.board.scaling import Step
 from harness.report import text
 from harness.schema.board import Board, Entry, Row
@@ -75,9 +76,6 @@ def as_csv(board: Board, names: Sequence[str]) -> str:
         entries = [row.entries[name] for name in names]
         writer.writerow([*(getattr(row, name) for name in ABOUT), *(each for entry in entries for each in _spread(entry))])
     return out.getvalue()
-
-
-ABOUT = ("id", "model", "engine", "quantization", "nodes", "hardware", "provider")
 
 
 def scaling(steps: Iterable[Step], *, width: int, color: bool) -> str:

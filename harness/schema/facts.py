@@ -260,6 +260,14 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     note: str = ""
     """Other prices at other hours."""
 
+    def tier(self, prompt_tokens: float) -> Tier | None:
+        """What all of a request with so many input tokens is charged by; None: the prices above."""
+        return max(
+            (tier for tier in self.tiers.value or () if prompt_tokens > tier.above_tokens),
+            key=lambda t: t.above_tokens,
+            default=None,
+        )
+
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something the article says, to be held against what is known. `docs/article.md` is made from these."""

@@ -49,4 +49,4 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     ttft_ms: tuple[float, ...] = ()
     e2e_ms: tuple[float, ...] = ()
     usd: float | None = None
-    """None: nothing is charged."""
+    """Of a visit that failed, the most that it can have cost. None: nothing is charged, or nothing was sent."""

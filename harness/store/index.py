@@ -1,4 +1,5 @@
-"""What lists and the board need of every result, kept beside them: ten thousand `result.json` take half a minute to read, this a second.
+"""What lists and the board need of every result, kept beside them: of ten thousand, `result.json` by
+`result.json` takes about seven seconds, this one (two x86-64 cores, 2026-11-25).
 
 `results/.index` only saves time. An entry holds for a `result.json` of that very size and time; whatever else is there, is read again.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness import atomic
 from harness.errors import StoreError
 from harness.schema.result import CellResult, Point, Reading, Result, Summary
 from harness.schema.sensors import POWER_SCOPES
@@ -61,9 +63,7 @@ def summaries(root: Path) -> list[Summary]:
             new[name] = kept if kept and fresh else _Known(state.st_mtime_ns, state.st_size, _summary(file.parent))
     if new != old:
         with suppress(OSError):  # results may lie where nothing can be written
-            part = root / f"{FILE}.part"
-            part.write_bytes(msgspec.msgpack.encode(_Index(known=new)))
-            part.replace(root / FILE)
+            atomic.write(root / FILE, msgspec.msgpack.encode(_Index(known=new)))
     return [
         msgspec.structs.replace(known.summary, path=str(root / name))
         for name, known in new.items()

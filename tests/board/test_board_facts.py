@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from harness.board import join, measured, offers, published, quality
-from harness.facts import load, lookup, prices
+from harness.facts import load, prices
 from harness.schema.board import Board, Entry
 from harness.schema.facts import Fact, Facts, Source
 from tests.board.systems import figure, point, recipe, summary
@@ -65,14 +65,9 @@ def test_quality_is_the_articles() -> None:
     row = next(row for row in _board(_facts()).rows if row.id == "mistral-small-4-nvfp4-eagle")
     assert (row.entries["elo"].value, row.entries["elo_gap"].value) == (1420.0, 83.0)
     assert float(row.entries["win_rate"].value or 0) == pytest.approx(0.3828, abs=1e-4)
+    assert "- Mistral Small 4 119B NVFP4 + EAGLE 1420" in row.entries["elo_gap"].how
+    assert row.entries["elo_gap"].how.startswith("Claude Opus 4.7 1503")
     assert row.entries["elo"].date == datetime.date(2026, 4, 29)
-
-
-def test_the_reference_is_the_best_closed_model_of_the_same_day() -> None:
-    facts = _facts()
-    best = quality.reference(facts, lookup.model_of(facts, "mistral-small-4"))
-    assert best is not None
-    assert best.id == "claude-opus-4.7"
 
 
 def test_a_model_without_a_name_here_has_no_rating() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,9 @@ def test_without_one_machine_there_is_no_speedup() -> None:
     rows = measured.rows(summary(point(1, decode_tok_s=70.0), recipe=f"{nodes}x", nodes=nodes) for nodes in (2, 4))
     steps = list(scaling.steps(join.board(rows, [], day=datetime.date(2026, 11, 25))))
     assert [(step.speedup, step.why) for step in steps] == [(None, "no figure of one machine")] * 2
+
+
+def test_every_column_is_in_the_document() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "board.md").read_text()
+    rows = [line for line in document.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{name}` | {one.group} | {one.unit} | {one.text} |" for name, one in COLUMNS.items()]

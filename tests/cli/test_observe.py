@@ -28,7 +28,7 @@ ENDPOINTS = {
 class Place:
     def __init__(self, folder: Path, local: str, cloud: str, certificate: Path) -> None:
         self.folder, self._urls = folder, {"local": local, "cloud": cloud}
-        self._environment = {**os.environ, "SSL_CERT_FILE": str(certificate), "A_KEY": "s3cret"}
+        self.environment = {**os.environ, "SSL_CERT_FILE": str(certificate), "A_KEY": "s3cret"}
 
     def start(
         self, name: str, *options: str, endpoints: Iterable[str] = tuple(ENDPOINTS), sum_usd: float = 5.0
@@ -37,7 +37,7 @@ class Place:
         file.write_text(HEAD + "".join(ENDPOINTS[each].format(sum=sum_usd, **self._urls) for each in endpoints))
         command = [sys.executable, "-m", "harness", "observe", str(file), "--results", str(self.folder), *options]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment, cwd=self.folder
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment, cwd=self.folder
         )
 
     def observe(
@@ -112,6 +112,15 @@ def test_the_sum_of_all_visits_is_kept(place: Place) -> None:
     place.observe("capped", "--once", "--every", "1h", endpoints=("cloud",), sum_usd=0.21)
     _, second = place.visits("capped")
     assert (second.round, "questions before a run alone may cost" in second.error) == (2, True)
+
+
+def test_a_visit_that_fails_counts_as_the_most_that_it_can_have_cost(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(place.environment, "A_KEY", "another one")
+    place.observe("refused", "--once", "--every", "1h", endpoints=("cloud",))
+    (visit,) = place.visits("refused")
+    assert "wants a key" in visit.error or "HTTP 401" in visit.error
+    assert visit.usd is not None
+    assert visit.usd > 0.2
 
 
 def test_two_do_not_write_one_journal(place: Place) -> None:
