@@ -27,6 +27,7 @@ from harness.schema.plan import Launch, Plan
 from harness.schema.request import Record
 from harness.schema.run import ClientReport
 from harness.schema.workload import Cell
+from harness.typed import decoded
 
 TTFT_MS = 50.0
 TOKENS = 128
@@ -133,4 +134,4 @@ def _stage(cell: Cell, streams: int, one_s: float) -> Stage:
 
 
 def _truth(folder: Path) -> list[Truth]:
-    return [msgspec.json.decode(line, type=Truth) for line in (folder / "truth.jsonl").read_bytes().splitlines()]
+    return [decoded(line, Truth) for line in (folder / "truth.jsonl").read_bytes().splitlines()]

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import msgspec
 
 from harness import clock
+from harness.typed import decoded
 
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=4", "-o", "ServerAliveCountMax=3")
 """Never asks for a password. A connection that is cut without a word ends within 16 s: by itself ssh would wait for ever."""
@@ -58,7 +59,7 @@ def begin(child: subprocess.Popen[bytes], order: object, answer_s: float = ANSWE
         stdin.flush()
         if not select.select([stdout], [], [], answer_s)[0]:
             raise TimeoutError
-        return msgspec.json.decode(stdout.readline(), type=Tock).t_ns
+        return decoded(stdout.readline(), Tock).t_ns
 
     found = compare(ask)
     stdin.write(msgspec.json.encode(order) + b"\n")

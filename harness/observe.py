@@ -19,6 +19,7 @@ from harness.recipe.document import Document
 from harness.schema.observation import Asked, Endpoint, Visit
 from harness.store import folder
 from harness.store.observations import Journal
+from harness.typed import converted
 
 HINT = "it has a list of endpoints, each with a name and a url: docs/observe.md"
 
@@ -38,7 +39,7 @@ def read(path: Path) -> Asked:
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}", HINT) from None
     try:
-        found = msgspec.convert(Document(text, str(path)).value, Asked, strict=False)
+        found = converted(Document(text, str(path)).value, Asked, strict=False)
     except msgspec.ValidationError as error:
         raise RecipeError(f"{path}: {error}", HINT) from None
     names = [endpoint.name for endpoint in found.endpoints]

@@ -30,6 +30,7 @@ from harness.probe import WHEEL_MODEL
 from harness.recipe.command import OUR_OWN
 from harness.schema.machine import Machine
 from harness.schema.plan import Image, Plan
+from harness.typed import decoded
 from harness.weights import hub, model
 
 ROOT = Path(__file__).parent.parent
@@ -188,7 +189,7 @@ def _image(found: Image, to: Path, say: Say) -> PackedImage:
         _run(["docker", "tag", found.id, name])
     _run(["docker", "save", "--output", str(to / "image.tar"), name])
     layers = _run(["docker", "image", "inspect", "--format", "{{json .RootFS.Layers}}", name])
-    return PackedImage(name, found.id, msgspec.json.decode(layers, type=tuple[str, ...]), "image.tar")
+    return PackedImage(name, found.id, decoded(layers, tuple[str, ...]), "image.tar")
 
 
 def kept_name(name: str) -> str:

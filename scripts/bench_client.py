@@ -19,14 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from harness import clock
 from harness.calibrate import compare
 from harness.engines.paced.server import Truth
 from harness.load import arrivals, drive, stamps
 from harness.schema.calibration import Point
 from harness.schema.job import Ask, Job, Stage
+from harness.typed import decoded
 
 MOST = 1.6
 """Driver's CPU per token over the bare loop's, at 1,024 streams. It reads every event besides, but looks at many streams in one turn:
@@ -86,7 +85,7 @@ def driven(stage: Stage, port: int, log: Path) -> tuple[Point, float]:
         report = drive.drive(job, Path(folder) / "records", lambda _: None, environment=os.environ, api_key=None)
         cpu_s = children()[0] - before
         records = drive.read_records(Path(folder) / "records")
-    truth = [msgspec.json.decode(line, type=Truth) for line in log.read_bytes().splitlines()]
+    truth = [decoded(line, Truth) for line in log.read_bytes().splitlines()]
     return compare("", records, truth, report), cpu_s * 1e6 / sum(true.tokens for true in truth)
 
 

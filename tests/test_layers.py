@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "harness"
 
-BASE = {"atomic", "units", "errors", "clock", "comm", "far", "http", "secret", "__init__"}
+BASE = {"atomic", "units", "errors", "clock", "comm", "far", "http", "secret", "typed", "__init__"}
 STAGES = {
     "recipe",
     "library",

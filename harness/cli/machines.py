@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.errors import UsageError, did_you_mean
+from harness.typed import converted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +65,7 @@ def _from_file(name: str) -> tuple[list[str], Mapping[str, str]]:
     path = clusters_path()
     like = "write it like {pair: {hosts: [spark-1, spark-2], interfaces: {spark-2: enp1s0f0np0}}}"
     try:
-        known = msgspec.convert(yaml.safe_load(path.read_text()) or {}, dict[str, Cluster])
+        known = converted(yaml.safe_load(path.read_text()) or {}, dict[str, Cluster])
     except OSError as error:
         raise UsageError(f"--cluster {name}: {path}: {error.strerror}", like) from None
     except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:

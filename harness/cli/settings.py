@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.typed import decoded
 
 if TYPE_CHECKING:
     import datetime
@@ -314,7 +315,7 @@ def _trace(path: Path) -> tuple[TraceRow, ...]:
         raise UsageError(f"--trace {path}: {error.strerror}", "name a JSONL file of requests") from None
     for number, line in enumerate(lines, 1):
         try:
-            row = msgspec.json.decode(line, type=TraceRow) if line.strip() else None
+            row = decoded(line, TraceRow) if line.strip() else None
         except msgspec.MsgspecError as error:
             raise UsageError(f"{path}:{number}: {error}", hint) from None
         if row is not None and (row.offset_s < 0 or min(row.prompt_tokens, row.output_tokens) < 1):

@@ -10,6 +10,7 @@ from harness.doctor.patient import Patient
 from harness.errors import MachineError
 from harness.launch import container
 from harness.schema.doctor import FAIL, PASS, SKIP, WARN, Check
+from harness.typed import decoded
 
 LIMIT_S = 2.0
 TOOLKIT = "install the NVIDIA Container Toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
@@ -50,7 +51,7 @@ def _docker(patient: Patient) -> tuple[_Info | None, Check]:
         )
     asked = patient.host.run(["docker", "info", "--format", "{{json .}}"], timeout_s=LIMIT_S)
     try:
-        info = msgspec.json.decode(asked.out, type=_Info)
+        info = decoded(asked.out, _Info)
     except msgspec.MsgspecError:
         info = _Info()
     if container.ROOTLESS in (info.security or ()):

@@ -23,6 +23,7 @@ import msgspec
 from harness.errors import did_you_mean
 from harness.facts.reading import Read, Where
 from harness.schema.facts import KINDS, NO_SOURCE, NOT_FOUND, ONLY_A_RANGE, Fact, Facts, Source
+from harness.typed import converted
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 
@@ -143,7 +144,7 @@ def _facts_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:
 
 def _convert(read: Read, where: Where, values: object, kind: type[Row]) -> Row:
     try:
-        return msgspec.convert(values, kind)
+        return converted(values, kind)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         field = path.rstrip("`").lstrip(".").split(".")[0].split("[")[0] if path else ""

@@ -11,6 +11,7 @@ import msgspec
 from harness.errors import MachineError
 from harness.hosts.base import Host
 from harness.schema.node import Link, Node
+from harness.typed import decoded
 
 RUN_LIMIT_S = 10.0
 NO_CABLE = re.compile(r"lo$|docker\d|br-[0-9a-f]{12}$|virbr|veth|cni|flannel|lxdbr|tailscale|wg\d")
@@ -61,7 +62,7 @@ def hugging_face(environment: Mapping[str, str], home: str) -> tuple[str, str]:
 def links(host: Host, name: str) -> tuple[Link, ...]:
     asked = host.run(["ip", "-json", "addr"], timeout_s=RUN_LIMIT_S)
     try:
-        found = msgspec.json.decode(asked.out, type=tuple[Interface, ...])
+        found = decoded(asked.out, tuple[Interface, ...])
     except msgspec.MsgspecError:
         raise MachineError(
             f"the network interfaces of {name} cannot be listed: {asked.err.strip() or 'ip gave no JSON'}",

@@ -20,6 +20,7 @@ from harness.hosts import owner
 from harness.hosts.base import Host, Ran
 from harness.hosts.local import is_this_machine
 from harness.schema.plan import Image, Launch
+from harness.typed import decoded
 
 LOOK_LIMIT_S = 10.0
 KILL_LIMIT_S = 20.0
@@ -53,7 +54,7 @@ def image(host: Host, name: str, limit_s: float = LOOK_LIMIT_S) -> Image | None:
     if asked.code != 0:
         said = asked.err.strip().removeprefix("Error response from daemon: ")
         raise MachineError(f"{name}: {said or 'Docker does not say what it is'}", f"ask again: docker image inspect {name}")
-    found = msgspec.json.decode(asked.out, type=_Inspected)
+    found = decoded(asked.out, _Inspected)
     labels = (found.config.labels if found.config else None) or {}
     return Image(
         name=name,
@@ -127,7 +128,7 @@ class Container:
     def state(self) -> State | None:
         """None: there is none, or Docker does not say."""
         asked = self._run("container", "inspect", "--format", "{{json .State}}", self.name, limit_s=LOOK_LIMIT_S)
-        return msgspec.json.decode(asked.out, type=State) if asked.code == 0 else None
+        return decoded(asked.out, State) if asked.code == 0 else None
 
     def ended(self, engine: str, code: int, log: Path) -> EngineError | None:
         """How it ended, where Docker knows more than the log and the exit code of `docker run` say."""

@@ -18,6 +18,7 @@ from harness.engines import embedded, llamacpp_help, tell_flags
 from harness.hosts.base import Host, Ran
 from harness.schema.flags import Flags
 from harness.schema.machine import Machine
+from harness.typed import converted, decoded
 
 LIMIT_S = 180.0
 """The first import after a start of the machine reads some GB."""
@@ -81,7 +82,7 @@ def _ours(engine: str) -> Flags:
     from harness.engines.paced.__main__ import parser as paced
 
     parser = embedded.parser() if engine == "embedded" else paced()
-    return msgspec.convert(tell_flags.told(engine, "", parser), Flags)
+    return converted(tell_flags.told(engine, "", parser), Flags)
 
 
 def _image(host: Host, engine: str, image: str) -> _Source | None:
@@ -134,7 +135,7 @@ def _answer(host: Host, engine: str, source: _Source, folder: Path | None, say: 
         key = hashlib.sha256(f"{source.key} {SOURCE}".encode()).hexdigest()[:16]
         kept = folder / f"{engine}-{key}.json"
         try:
-            return msgspec.json.decode(kept.read_bytes(), type=Flags)
+            return decoded(kept.read_bytes(), Flags)
         except (OSError, msgspec.MsgspecError):
             pass
     at_once = engine == "llamacpp" and not source.clean_up
@@ -157,7 +158,7 @@ def _understood(engine: str, source: _Source, ran: Ran) -> Flags | str:
             found = llamacpp_help.flags(ran.out, "")
             return found if found.options else f"{source.what} --help names no flags"
         if ran.code == 0:
-            return msgspec.json.decode(ran.out, type=Flags)
+            return decoded(ran.out, Flags)
         said = [line for line in ran.err.splitlines() if line.strip() and "'docker run --help'" not in line]
         why = (said or ["it said nothing"])[-1]
     except msgspec.MsgspecError as error:

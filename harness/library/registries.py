@@ -22,6 +22,7 @@ from harness.library.sources import Source
 from harness.recipe.catalog import Shelf
 from harness.recipe.document import Document
 from harness.schema.library import Registry
+from harness.typed import decoded
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUBPATH = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*(/(?=.)|/?$))*")
@@ -84,7 +85,7 @@ def known(data: Path) -> list[Registry]:
     found = []
     for path in sorted(data.glob("*/registry.json")):
         try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=Registry))
+            found.append(decoded(path.read_bytes(), Registry))
         except (OSError, msgspec.MsgspecError) as error:
             raise RecipeError(f"{path}: {error}", f"remove {path.parent}, and add the registry again") from None
     return found

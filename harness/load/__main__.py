@@ -17,12 +17,11 @@ import tempfile
 import threading
 from typing import BinaryIO
 
-import msgspec
-
 from harness.comm import DRIVER, name_process
 from harness.far import ordered, say, until_gone
 from harness.load import driver, far
 from harness.schema.job import Job
+from harness.typed import decoded
 
 
 def _run(job: Job, out: BinaryIO, key: str | None) -> None:
@@ -35,7 +34,7 @@ def _run(job: Job, out: BinaryIO, key: str | None) -> None:
 
 
 def _far() -> None:
-    order = msgspec.json.decode(ordered(), type=far.Order)
+    order = decoded(ordered(), far.Order)
     done = threading.Event()
 
     def stop_with_them() -> None:
@@ -60,6 +59,6 @@ if __name__ == "__main__":
     else:
         job_path, records_path = sys.argv[1:]
         with open(job_path, "rb") as file:
-            made = msgspec.json.decode(file.read(), type=Job)
+            made = decoded(file.read(), Job)
         with open(records_path, "wb") as out:
             _run(made, out, os.environ.get("HARNESS_API_KEY"))

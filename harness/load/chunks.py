@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from harness.schema.request import CONTENT, OTHER, REASONING, ROLE, TOKEN_KINDS, TOOL, Event, ServerTimings, Usage
+from harness.typed import decoder
 
 DETAIL_CHARS = 500
 
@@ -87,8 +88,8 @@ class _Named(msgspec.Struct):
     object: Any = None
 
 
-_DECODE = msgspec.json.Decoder(_Chunk).decode
-_NAMED = msgspec.json.Decoder(_Named).decode
+_DECODE = decoder(_Chunk).decode
+_NAMED = decoder(_Named).decode
 
 
 class Answered(msgspec.Struct, kw_only=True):

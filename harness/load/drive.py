@@ -18,6 +18,7 @@ from harness.load import far
 from harness.schema.job import Job, Progress
 from harness.schema.request import Record
 from harness.schema.run import ClientReport
+from harness.typed import decoded, decoder
 
 KEY = "HARNESS_API_KEY"
 """The child's alone: what the caller may have in a variable of that name is for another server."""
@@ -142,7 +143,7 @@ def _begin(child: subprocess.Popen[bytes], order: far.Order, host: str, python: 
 
 def read_records(path: Path) -> list[Record]:
     """The records of one trial, in the order of the job."""
-    decode = msgspec.json.Decoder(Record).decode
+    decode = decoder(Record).decode
     with path.open("rb") as file:
         return sorted((decode(line) for line in file), key=lambda record: record.index)
 
@@ -172,6 +173,6 @@ def _follow(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], No
     assert child.stdout is not None
     for line in child.stdout:
         if line.startswith(b'{"report"'):
-            return msgspec.json.decode(line, type=_Last).report
-        on_progress(msgspec.json.decode(line, type=Progress))
+            return decoded(line, _Last).report
+        on_progress(decoded(line, Progress))
     return None

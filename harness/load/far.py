@@ -8,6 +8,7 @@ import msgspec
 
 from harness.schema.job import Job
 from harness.schema.request import Event, Record
+from harness.typed import decoder
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -18,7 +19,7 @@ class Order(msgspec.Struct, frozen=True):
 def on_our_clock(path: Path, offset_ns: int) -> None:
     """Rewrites the records of a trial."""
     part = path.with_suffix(".part")
-    decode, encode = msgspec.json.Decoder(Record).decode, msgspec.json.Encoder().encode
+    decode, encode = decoder(Record).decode, msgspec.json.Encoder().encode
     with path.open("rb") as theirs, part.open("wb") as ours:
         for line in theirs:
             ours.write(encode(_moved(decode(line), offset_ns)) + b"\n")

@@ -15,6 +15,7 @@ from harness.recipe.document import Document
 from harness.schema.plan import TimeEstimate
 from harness.schema.recipe import Recipe
 from harness.schema.workload import PERCENTILE_FLOORS, Cell, Profile, Sampling, Skipped, Slo, TraceRow, Workload
+from harness.typed import converted
 
 SHORTEST_PROMPT = 32
 """Tokens below which the chat template and what makes a prompt unique leave no room for a text."""
@@ -202,7 +203,7 @@ def slo(name: str, said: str | Slo | None) -> Slo | None:
 def slos() -> dict[str, Slo]:
     """The presets, from `slos.yaml` beside this file."""
     path = Path(__file__).with_name("slos.yaml")
-    return msgspec.convert(Document(path.read_text(encoding="utf-8"), str(path)).value, dict[str, Slo])
+    return converted(Document(path.read_text(encoding="utf-8"), str(path)).value, dict[str, Slo])
 
 
 def _points(name: str, profile: Profile) -> list[tuple[int, int, int, float]]:

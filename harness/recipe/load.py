@@ -15,6 +15,7 @@ from harness.recipe import dialects
 from harness.recipe.document import MAX_BYTES, Document, Where
 from harness.schema.recipe import Expect, HarnessBlock, Published, Recipe
 from harness.schema.workload import ARRIVALS, PERCENTILE_FLOORS, Profile
+from harness.typed import converted
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -207,7 +208,7 @@ def _typed(document: Document, where: Where, data: object, kind: type[T]) -> T:
     assert isinstance(data, dict)
     _known(document, where, data, kind)
     try:
-        return msgspec.convert(data, kind)
+        return converted(data, kind)
     except msgspec.ValidationError as error:
         said, _, inside = str(error).partition(" - at `$")
         path = (*where, *(int(n) if n else key for key, n in re.findall(r"\.(\w+)|\[(\d+)\]", inside)))

@@ -13,11 +13,12 @@ from harness.far import ordered, say, until_gone
 from harness.sense.remote import SAY_S, Order, Said
 from harness.sense.sampler import Sampler
 from harness.sense.sources import open_sources
+from harness.typed import decoded
 
 
 def main() -> None:
     name_process(SENSES)
-    order = msgspec.json.decode(ordered(), type=Order)
+    order = decoded(ordered(), Order)
     over = threading.Event()
 
     def watch() -> None:

@@ -16,6 +16,7 @@ from harness.errors import MachineError
 from harness.far import SILENCE_S, beating, begin, command
 from harness.schema.sensors import HOST, Absent, Sample
 from harness.sense.base import OFTEN_S
+from harness.typed import decoded
 
 SAY_S = 0.5
 """How often the other host says what it has read."""
@@ -63,7 +64,7 @@ class Remote:
         """Waits for what it says next."""
         assert self._child.stdout is not None
         try:
-            said = msgspec.json.decode(self._child.stdout.readline(), type=Said)
+            said = decoded(self._child.stdout.readline(), Said)
         except (OSError, ValueError, msgspec.MsgspecError):  # the pipe is closed, or ends within a line
             text = f"{self.host} says nothing any more: its connection or its harness has ended"
             self._lost = (Absent(source=f"{self.name}@{self.host}", scope=HOST, code="lost", text=text),)

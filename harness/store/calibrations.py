@@ -10,6 +10,7 @@ from harness.errors import StoreError
 from harness.schema.calibration import Calibration
 from harness.schema.machine import Machine
 from harness.store.folder import pretty, write_atomic
+from harness.typed import decoded
 
 FOLDER = ".calibrations"
 
@@ -29,7 +30,7 @@ def newest(root: Path, machine: Machine) -> Calibration | None:
     """Of such a machine; None when there is none that can be read."""
     for path in sorted((root / FOLDER).glob("*.json"), reverse=True):
         try:
-            found = msgspec.json.decode(path.read_bytes(), type=Calibration)
+            found = decoded(path.read_bytes(), Calibration)
         except (OSError, msgspec.MsgspecError):
             continue
         if found.fits(machine):

@@ -11,6 +11,7 @@ from harness.errors import StoreError
 from harness.schema.health import Canary
 from harness.schema.plan import Plan
 from harness.schema.result import Result
+from harness.typed import decoded
 
 FOLDER = ".canaries"
 KEPT = 20
@@ -40,7 +41,7 @@ def add(root: Path, plan: Plan, result: Result, canary: Canary) -> None:
 def _decoded(line: bytes) -> list[Canary]:
     """None or one: a machine that went down while it wrote leaves half a line."""
     try:
-        return [msgspec.json.decode(line, type=Canary)]
+        return [decoded(line, Canary)]
     except msgspec.MsgspecError:
         return []
 

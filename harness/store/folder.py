@@ -23,6 +23,7 @@ from harness.schema.request import Record
 from harness.schema.result import RESULT_VERSION, Result
 from harness.schema.run import Trial
 from harness.schema.sensors import AFTER, BEFORE, Sample
+from harness.typed import decoded, decoder
 
 LEAST_FREE_BYTES = 200 * 2**20
 """Below this a run does not start: a long one writes tens of megabytes, and must be able to end cleanly."""
@@ -196,7 +197,7 @@ def pretty(item: object) -> bytes:
 
 def _journal(trials: Path, result: Result) -> tuple[dict[int, list[Record]], list[Sample]]:
     """What a run that did not finish has left. A trial counts once `result.json` knows it."""
-    record, sample = msgspec.json.Decoder(Record).decode, msgspec.json.Decoder(Sample).decode
+    record, sample = decoder(Record).decode, decoder(Sample).decode
     records: dict[int, list[Record]] = {}
     samples: list[Sample] = []
     path = trials
@@ -218,13 +219,13 @@ class _Versioned(msgspec.Struct, frozen=True):
 def _decoded(path: Path, kind: type[T], what: str, version: int) -> T:
     try:
         data = path.read_bytes()
-        found = msgspec.json.decode(data, type=_Versioned).schema_version
+        found = decoded(data, _Versioned).schema_version
         if found != version:
             raise StoreError(
                 f"{path}: its {what} format is version {found}, this harness reads {version}",
                 "read it with the harness that wrote it (result.json names it), or a newer one",
             )
-        return msgspec.json.decode(data, type=kind)
+        return decoded(data, kind)
     except (OSError, msgspec.MsgspecError) as error:
         raise _broken(path, error) from None
 

@@ -16,6 +16,7 @@ from harness.errors import StoreError
 from harness.schema.result import CellResult, Point, Reading, Result, Summary
 from harness.schema.sensors import POWER_SCOPES
 from harness.store.folder import read_result
+from harness.typed import unpacked
 
 FILE = ".index"
 VERSION = 1
@@ -73,7 +74,7 @@ def summaries(root: Path) -> list[Summary]:
 
 def _read(root: Path) -> _Index:
     try:
-        found = msgspec.msgpack.decode((root / FILE).read_bytes(), type=_Index)
+        found = unpacked((root / FILE).read_bytes(), _Index)
     except (OSError, msgspec.MsgspecError):
         return _Index()
     return found if found.version == VERSION else _Index()

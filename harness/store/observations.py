@@ -12,6 +12,7 @@ import msgspec
 
 from harness.errors import StoreError
 from harness.schema.observation import Visit
+from harness.typed import decoded
 
 FOLDER = ".observations"
 
@@ -33,7 +34,7 @@ class Journal:
         found = []
         for line in lines:
             with suppress(msgspec.MsgspecError):
-                found.append(msgspec.json.decode(line, type=Visit))
+                found.append(decoded(line, Visit))
         return found
 
     def add(self, visit: Visit) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from harness.schema.weights import GGUF, SAFETENSORS, Weights
+from harness.typed import decoded
 from harness.weights import gguf, safetensors
 from harness.weights.config import from_gguf, from_json
 from harness.weights.count import count
@@ -45,7 +46,7 @@ def _config(folder: Path) -> dict[str, object]:
 
 
 def _object(file: Path) -> dict[str, object]:
-    return msgspec.json.decode(safetensors.read_small(file, CONFIG_LIMIT_BYTES), type=dict[str, object])
+    return decoded(safetensors.read_small(file, CONFIG_LIMIT_BYTES), dict[str, object])
 
 
 def _only_gguf(folder: Path) -> Path:

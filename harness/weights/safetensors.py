@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
+from harness.typed import decoded
+
 T = TypeVar("T")
 HEADER_LIMIT_BYTES = 32 << 20
 """A single file with 73,000 tensors, a mixture of experts in NVFP4, has about 11 MB. The format allows 100 MB."""
@@ -68,7 +70,7 @@ def tensors(file: Path) -> Iterator[tuple[str, int]]:
 def _decode(data: bytes, wanted: type[T], name: str) -> T:
     if data.count(b":") > COLONS_LIMIT:
         raise ValueError(f"{name} has more than {COLONS_LIMIT} entries")
-    return msgspec.json.decode(data, type=wanted)
+    return decoded(data, wanted)
 
 
 def read_small(file: Path, limit_bytes: int) -> bytes:

@@ -30,6 +30,7 @@ from msgspec.structs import replace
 
 from harness import clock
 from harness.engines.paced.server import Truth as Logged
+from harness.typed import decoded
 
 HERE = Path(__file__).resolve().parents[2]
 PEERS = HERE / ".peers"
@@ -74,7 +75,7 @@ def _path(cell: Cell, name: str) -> Path:
 
 def _stored() -> list[Measured]:
     paths = [_path(cell, name) for cell, name in product(cells(), CLIENTS)]
-    return [msgspec.json.decode(path.read_bytes(), type=Measured) for path in paths if path.exists()]
+    return [decoded(path.read_bytes(), Measured) for path in paths if path.exists()]
 
 
 def _measure(cell: Cell, name: str) -> Measured:
@@ -91,7 +92,7 @@ def _measure(cell: Cell, name: str) -> Measured:
         report = folder / "report"
         argv = [_fill(word, _values(cell, url, python, report)) for word in shlex.split(client.call)]
         cost = measured(argv, _environment(client), folder, timeout_s=TIMEOUT_S, not_it=pid)
-        log = [msgspec.json.decode(line, type=Logged) for line in (folder / "truth.jsonl").read_bytes().splitlines()]
+        log = [decoded(line, Logged) for line in (folder / "truth.jsonl").read_bytes().splitlines()]
     if cost.code != 0:
         return replace(found, failed=_why_failed(cost.code, folder))
     try:

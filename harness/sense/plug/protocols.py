@@ -25,6 +25,7 @@ from harness.sense.plug.measured import (
     Measured,
     unit_key,
 )
+from harness.typed import decoded
 
 Get = Callable[[str], Reply]
 """Raises `Fault` when no answer comes."""
@@ -189,7 +190,7 @@ def _decoded(reply: Reply, kind: type[T]) -> T:
     if not reply.ok:
         raise _unexpected(reply)
     try:
-        return msgspec.json.decode(reply.body, type=kind)
+        return decoded(reply.body, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Fault(UNREADABLE, "does not answer as such a device does") from None
 
