@@ -191,6 +191,33 @@ def test_prices_of_the_closed_rows_and_of_the_open_ones(found: Article) -> None:
     assert "560 W / 67.63 tok/s" in column["gemma-4-26B-A4B FP8 (4 nodes)"].why
 
 
+def test_speeds_beside_what_others_published(found: Article) -> None:
+    """Of the same system and test, not by the article: with EAGLE 36.5 and 35 to 41, two machines 75 beside 69 that ran another way."""
+    by = cells(found)
+    eagle = by["this stack", "Output throughput", "single-stream"]
+    assert (eagle.verdict, eagle.known) == (DEPENDS, "35–41, 36.5")
+    plain = by["this stack", "Without EAGLE", "single-stream"]
+    assert (plain.verdict, plain.known) == (HOLDS, "14")
+    assert by["three columns", "gemma-4-26B-A4B FP8 (4 nodes)", "spark-arena tok/s"].verdict == UNCHECKED
+    assert by["this stack", "Power draw", "under load"].known == "60–156 at the wall"
+
+
+def test_terms_of_closed_and_open_apis(found: Article) -> None:
+    told = sums(found)["closed rows, rank"].found
+    assert told is not None
+    assert told.verdict == DIFFERS
+    assert "the best low end of the former (2.4) is above the worst of the latter (0)" in told.how
+    assert "Moonshot AI (yes); DeepSeek (opt-out)" in told.how
+
+
+def test_the_article_is_no_source_of_its_own(found: Article) -> None:
+    page = report.markdown(found)
+    notes = page[page.index("## Sources") :]
+    assert "two-leaderboards-nobody-reads-together" not in notes
+    named = set(re.findall(r"\[\^(\d+)\](?!:)", page))
+    assert named == set(re.findall(r"^\[\^(\d+)\]:", notes, re.M))
+
+
 def test_where_the_article_contradicts_itself(found: Article) -> None:
     by = cells(found)
     assert "67.63 (rank 9)" in by["top five", "5", "spark-arena.com"].why
@@ -240,6 +267,41 @@ def test_another_price_of_the_machine_is_taken(facts: Facts, ours: dict[str, Rec
     assert cheap.own is not None
     assert cheap.own.value == pytest.approx(3_362 / (37.5 - 0.142276) / 30, rel=1e-4)
     assert cheap.own.verdict == HOLDS
+
+
+def test_what_came_later_is_not_held_against_it(facts: Facts, ours: dict[str, Recipe], found: Article) -> None:
+    """A rate, a price of the machine, idle watts of another machine; and a price that changed since: that of its day counts."""
+    (rate,) = facts.exchange
+    cost, idle = facts.hardware_prices[-1], next(row for row in facts.hardware_watts if row.state == "idle")
+    later = msgspec.structs.replace(
+        facts,
+        exchange=(
+            rate,
+            msgspec.structs.replace(rate, day=DAY + datetime.timedelta(1), rate=Fact(value=2.0, sources=rate.rate.sources)),
+        ),
+        hardware_prices=(
+            *facts.hardware_prices,
+            msgspec.structs.replace(cost, since=datetime.date(2026, 6, 1), price=Fact(value=1.0, sources=cost.price.sources)),
+        ),
+        hardware_watts=(
+            *facts.hardware_watts,
+            msgspec.structs.replace(idle, machine="another", watts=Fact(value=900.0, sources=idle.watts.sources)),
+        ),
+    )
+    then = sums(articles.article(later, ours, DAY))
+    for claim in ("amortisation, months", "local energy, a day", "ratio in the table, closed to open rows"):
+        assert (then[claim].own, then[claim].found) == (sums(found)[claim].own, sums(found)[claim].found), claim
+    assert then["local energy, a day"].more == sums(found)["local energy, a day"].more
+    moved = tuple(
+        msgspec.structs.replace(model, own_price="mistral/mistral-large-4") if model.id == "claude-opus-4.7" else model
+        for model in facts.models
+    )
+    day = datetime.date(2026, 10, 25)
+    cell = cells(articles.article(msgspec.structs.replace(facts, models=moved), ours, day))[
+        "three columns", "Claude Opus 4.7", "$/M output (cloud)"
+    ]
+    assert cell.known == "2.09"
+    assert "4.18 on 2026-10-25" in cell.why
 
 
 def test_no_number_is_typed() -> None:
