@@ -26,6 +26,7 @@ STAGES = {
     "report",
 }
 CONDUCTOR = {
+    "article",
     "bench",
     "calibrate",
     "costs",

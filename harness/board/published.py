@@ -58,7 +58,7 @@ def _entry(name: str, figures: Sequence[Published]) -> Entry:
     """The first of them; the others beside it."""
     if not figures:
         return Entry(unit=COLUMNS[name].unit, why=NOT_PUBLISHED)
-    first, *others = map(_figure, figures)
+    first, *others = map(figure, figures)
     if first.value is None:
         return Entry(unit=first.unit, why=f"only a range was published: {first.low:g} to {first.high:g}", also=(first, *others))
     return Entry(
@@ -74,27 +74,28 @@ def _entry(name: str, figures: Sequence[Published]) -> Entry:
     )
 
 
-def _figure(figure: Published) -> Entry:
-    date = day(figure.date)
-    how = "; ".join(filter(None, (figure.conditions, figure.not_tested and f"not this setup: {figure.not_tested}")))
-    source = Source(url=figure.source, kind="primary", date=date, dated="" if len(figure.date) == 10 else figure.date)
+def figure(said: Published) -> Entry:
+    """One by itself. A range without a value stays one."""
+    date = day(said.date)
+    how = "; ".join(filter(None, (said.conditions, said.not_tested and f"not this setup: {said.not_tested}")))
+    source = Source(url=said.source, kind="primary", date=date, dated="" if len(said.date) == 10 else said.date)
     return Entry(
-        value=figure.value,
-        unit=figure.unit,
-        low=figure.low,
-        high=figure.high,
+        value=said.value,
+        unit=said.unit,
+        low=said.low,
+        high=said.high,
         origin="published",
         date=date,
         how=how,
         sources=(source,),
-        why="" if figure.value is not None else "a range",
+        why="" if said.value is not None else "a range",
     )
 
 
 def _streams(load: Sequence[Published]) -> Entry:
     if not load or load[0].concurrency is None:
         return Entry(why=NOT_PUBLISHED)
-    found = _figure(load[0])
+    found = figure(load[0])
     return Entry(value=load[0].concurrency, origin="published", date=found.date, how=found.how, sources=found.sources)
 
 

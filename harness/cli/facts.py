@@ -100,6 +100,22 @@ def import_(
     print(f"{brought.path}: {counts or 'no rows'}{left}")
 
 
+@app.command()
+def article(
+    today: Annotated[str | None, typer.Option("--today", metavar="DAY", help="Whose prices count.  [default: today]")] = None,
+) -> None:
+    """The article's claims beside what is known of them, with their sums, as Markdown."""
+    from harness.article import article as judged
+    from harness.facts import load
+    from harness.recipe import catalog
+    from harness.recipe import load as recipes
+    from harness.report import article as text
+
+    found = (recipes.load(path) for path in catalog.paths(settings.recipe_folders()))
+    facts = load.load(settings.user_facts())
+    print(text.markdown(judged(facts, {recipe.name: recipe for recipe in found}, settings.day(today))))
+
+
 def tables(day: datetime.date) -> dict[str, tuple[msgspec.Struct, ...]]:
     """With the prices of the package among those of the files."""
     from harness.facts import load, prices

@@ -41,6 +41,7 @@ WORDS = {
     "state": ("idle", "load", "rated"),
     "scope": ("wall", "system", "soc", "gpu", "adapter"),
     "customer": ("household", "business"),
+    "verdict": ("holds", "rounded", "differs", "depends on"),
 }
 """The only words that may stand in these fields."""
 

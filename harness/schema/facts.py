@@ -287,6 +287,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`Model.id`."""
     recipe: str = ""
     """The recipe that stands for the row's system."""
+    known: Fact[str]
+    """What else was found of it, where no figure here speaks of it."""
+    verdict: str | None = None
+    """One of `measure.verdict.VERDICTS`, by what is `known`; it counts only with that."""
 
 
 class Weighting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""`harness facts list | show | check | import` as they are typed."""
+"""`harness facts list | show | check | article | import` as they are typed."""
 
 from __future__ import annotations
 
@@ -137,3 +137,16 @@ def test_import(tmp_path: Path) -> None:
 def test_a_day_that_is_none(tmp_path: Path) -> None:
     wrong = harness(tmp_path, "list", "--today", "soon")
     assert (wrong.returncode, wrong.stderr) == (2, "harness: soon: not a day\nHint: write it like 2026-11-23\n")
+
+
+def test_article(tmp_path: Path) -> None:
+    """The page that is kept in docs; own facts make another one."""
+    kept = Path(__file__).parents[2] / "docs" / "article.md"
+    shown = harness(tmp_path, "article", DAY)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == kept.read_text(encoding="utf-8")
+    (tmp_path / "power.yaml").write_text(MINE.replace("country: DE, ", "country: EU, "))
+    assert harness(tmp_path, "import", "power.yaml", DAY).returncode == 0
+    assert (
+        "Mean of EU households, 2026-H1: **0.27 EUR/kWh**: differs, 11 % too high." in harness(tmp_path, "article", DAY).stdout
+    )
