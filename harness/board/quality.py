@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.facts import lookup
+from harness.facts import lookup, ratings
 from harness.measure import quality
-from harness.schema.board import Entry
+from harness.schema.board import Board, Entry
 from harness.schema.facts import Facts, Model
 
 NOT_NAMED = "no model of the facts has this name: harness facts list models"
@@ -30,3 +30,23 @@ def entries(facts: Facts, model: Model | None) -> dict[str, Entry]:
     else:
         win = quality.win_rate(own, best)
     return {"elo": quality.entry(own), "elo_gap": tax, "win_rate": win}
+
+
+def notes(board: Board) -> list[str]:
+    """Of which table and day the board's ratings are, the newest first: those of several days are on different scales."""
+    rated: dict[tuple[str, str], dict[str, None]] = {}
+    for row in board.rows:
+        elo = row.entries["elo"]
+        if elo.value is not None and elo.date:
+            words = f"{elo.how.partition('; ')[0]}, {(board.day - elo.date).days} days old"
+            rated.setdefault((str(elo.date), words), {})[row.id.partition(" @ ")[0]] = None
+    several = len(rated) > 1
+    said = [
+        f"Elo of arena.ai, {words}" + (f": {', '.join(names)}" if several else "")
+        for (_, words), names in sorted(rated.items(), key=lambda each: each[0], reverse=True)
+    ]
+    if several:
+        said.append("Elo of different days is on different scales: compare the gaps, not the ratings")
+    if any(source.url == ratings.DATASET for row in board.rows for source in row.entries["elo"].sources):
+        said.append(f"Ratings: {ratings.ATTRIBUTION}")
+    return said
