@@ -44,6 +44,7 @@ def test_the_best_comes_first_whichever_way_is_better_and_the_unknown_last() -> 
         (["id~LOW"], ["slow"]),
         (["engine=SGLang", "decode_tok_s<100"], ["middle", "slow"]),
         (["wall_w<1000"], []),
+        (["ttft_p99_ms!=200"], ["middle"]),
     ],
 )
 def test_rows_are_kept_whose_conditions_are_known_to_hold(conditions: list[str], kept: list[str]) -> None:
