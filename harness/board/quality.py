@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.facts import lookup, ratings
 from harness.measure import quality
 from harness.schema.board import Board, Entry
-from harness.schema.facts import Facts, Model
+from harness.schema.facts import Facts, Model, Rating
 
 NOT_NAMED = "no model of the facts has this name: harness facts list models"
+PROPRIETARY = "proprietary"
+"""In the dataset's column `license`, of a model whose weights are not to be had."""
 NOT_RATED = "not rated in the ratings that are here: harness facts import"
 
 
@@ -21,8 +25,8 @@ def entries(facts: Facts, model: Model | None) -> dict[str, Entry]:
             "elo_gap": Entry(unit="Elo", why=why),
             "win_rate": Entry(unit="share", why=why),
         }
-    closed = {one.id for one in facts.models if one.open_weights.value is False}
-    tax, best = quality.quality_tax(own, list(lookup.same_day(facts, own)), closed)
+    rated = list(lookup.same_day(facts, own))
+    tax, best = quality.quality_tax(own, rated, _closed(rated, facts))
     if best is None:
         win = Entry(unit="share", why=tax.why)
     elif best is own:
@@ -30,6 +34,17 @@ def entries(facts: Facts, model: Model | None) -> dict[str, Entry]:
     else:
         win = quality.win_rate(own, best)
     return {"elo": quality.entry(own), "elo_gap": tax, "win_rate": win}
+
+
+def _closed(rated: Iterable[Rating], facts: Facts) -> set[str]:
+    """What the arena calls the closed models. Of one that the facts do not know its own column says it: the best may be newer than they."""
+    weights = {model.id: model.open_weights.value for model in facts.models}
+
+    def is_closed(one: Rating) -> bool:
+        known = weights.get(one.model or "")
+        return known is False or (known is None and one.licence.lower() == PROPRIETARY)
+
+    return {one.arena_name for one in rated if is_closed(one)}
 
 
 def notes(board: Board) -> list[str]:

@@ -53,7 +53,7 @@ def board(
     else:
         import msgspec
 
-        print(msgspec.json.encode(found).decode())
+        print(msgspec.json.encode(pick.only(found, chosen) if columns else found).decode())
 
 
 def whole(root: Path | None) -> Board:

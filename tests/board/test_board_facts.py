@@ -13,7 +13,7 @@ import pytest
 from harness.board import join, measured, offers, published, quality
 from harness.facts import load, prices, ratings
 from harness.schema.board import Board, Entry
-from harness.schema.facts import Fact, Facts, Source
+from harness.schema.facts import Fact, Facts, Rating, Source
 from tests.board.systems import figure, point, recipe, summary
 
 DAY = datetime.date(2026, 11, 25)
@@ -93,6 +93,26 @@ def test_terms_are_those_of_the_model() -> None:
     assert entries["gpt-oss-120b @ cerebras", "weights_self_hostable"].value == "yes", "whoever serves it"
     assert entries["gpt-oss-120b @ openrouter", "trains_on_data"].value is None, "a router does not speak for whom it sends to"
     assert entries["gpt-oss-120b @ aws", "weights_self_hostable"].value == "yes"
+
+
+def test_the_best_closed_model_may_be_newer_than_the_facts() -> None:
+    """Then the arena's own column says that it is closed; where the facts know better, they count."""
+    facts, day = _facts(), datetime.date(2026, 11, 1)
+    source = Source(url=ratings.DATASET, kind="primary", date=day)
+
+    def rated(name: str, value: float, model: str | None = None, licence: str = "Proprietary") -> Rating:
+        told: Fact[float] = Fact(value=value, sources=(source,))
+        return Rating(arena_name=name, model=model, config="text", category="overall", date=day, rating=told, licence=licence)
+
+    today = (
+        rated("claude-opus-9", 1700),
+        rated("claude-opus-4-7", 1600, "claude-opus-4.7"),
+        rated("gpt-oss-120b", 1500, "gpt-oss-120b"),
+        rated("somebody's", 1800, licence="MIT"),
+        rated("kimi-k3", 1750, "kimi-k3"),
+    )
+    entry = _entries(_board(msgspec.structs.replace(facts, ratings=today)))["gpt-oss-120b @ groq", "elo_gap"]
+    assert (entry.value, entry.how) == (200, "claude-opus-9 1700 - gpt-oss-120b 1500 (text, overall, 2026-11-01)")
 
 
 def test_the_board_says_of_which_day_its_ratings_are() -> None:

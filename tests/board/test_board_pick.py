@@ -65,6 +65,10 @@ def test_columns_are_named_alone_or_by_group() -> None:
     assert "decode_tok_s" in error.value.hint
 
 
+def test_columns_that_were_not_asked_for_are_left_out() -> None:
+    assert {tuple(row.entries) for row in pick.only(_board(), ("elo", "seal")).rows} == {("elo", "seal")}
+
+
 def test_what_added_machines_brought() -> None:
     """The article's 75.96 on two and 63.10 on four, beside 58.82 on one."""
     rows = measured.rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,8 @@ def test_it_fits_a_terminal_and_says_what_is_not_known(tmp_path: Path) -> None:
     assert ["claude-opus-4.7", "@", "anthropic", "1,503*", "0"] in [line.split()[:5] for line in done.stdout.splitlines()]
     assert "not measured here: harness bench --url https://…" in done.stdout
     assert "\nElo of arena.ai, text, overall, 2026-04-29, " in done.stdout
+    (row, *_) = json.loads(harness(tmp_path, "--format", "json", "--columns", "elo,seal").stdout)["rows"]
+    assert list(row["entries"]) == ["elo", "seal"]
     assert "\nElo of arena.ai" not in harness(tmp_path, "--columns", "terms").stdout
 
 
