@@ -13,6 +13,7 @@ from harness import __version__, clock, fits
 from harness.engines import ENGINES
 from harness.errors import EngineError
 from harness.instruments import Instruments
+from harness.launch.environment import local_proxy
 from harness.launch.server import Server
 from harness.load import drive
 from harness.measure import goodput, health, metrics, speculation, stopping, trials
@@ -358,6 +359,10 @@ class Run:
             said.append("the server, which the harness did not start")
         elif self.running and self.running.in_container and self.running.container_pid is None:
             said.append("the server's container, whose processes are not seen from here")
+        if launch := self.plan.launch:
+            inherited = self.order.environment if launch.executor != "docker" else {}
+            if name := local_proxy({**inherited, **launch.env}):
+                said.append(f"what the proxy on this machine that {name} names passes on")
         return tuple(said)
 
     def _elsewhere(self) -> list[Finding]:

@@ -41,7 +41,10 @@ def rows(facts: Facts, prices: Iterable[Price]) -> list[Row]:
 
 
 def _row(facts: Facts, model: Model, price: Price) -> Row:
+    weights = _weights(model)
     known = terms(facts, price)
+    if known is not None:  # of a host's weights, those of this model count
+        known = msgspec.structs.replace(known, weights_self_hostable=weights)
     return Row(
         id=_id(price),
         model=model.name,
@@ -63,6 +66,7 @@ def _row(facts: Facts, model: Model, price: Price) -> Row:
                 Entry(why=ITS_OWN),
             ),
             **_terms(known, facts),
+            "weights_self_hostable": of_fact(weights, "", "listed"),
             "weights_licence": of_fact(model.licence, "", "listed"),
             "leaves_desk": Entry(
                 value="yes", origin="listed", date=price.output_mtok.date, how="it is an API", sources=price.output_mtok.sources
@@ -85,8 +89,14 @@ def _id(price: Price) -> str:
 
 def terms(facts: Facts, price: Price) -> Provider | None:
     """The row of terms for this model where there is one of its own, else the product's."""
-    found = lookup.terms(facts, price.provider)
-    return next((one for one in reversed(found) if one.model == price.model), next(iter(found), None))
+    found = lookup.terms(facts, f"{price.provider}/{price.ref}") or lookup.terms(facts, price.provider)
+    return next((one for one in found if price.model in one.models), next(iter(found), None))
+
+
+def _weights(model: Model) -> Fact[str]:
+    known = model.open_weights
+    word = None if known.value is None else "yes" if known.value else "no"
+    return Fact(value=word, sources=known.sources, note=known.note, why=known.why)
 
 
 def _price(price: Price, listed: Fact[float]) -> Entry:

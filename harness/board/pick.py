@@ -36,6 +36,12 @@ def columns(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def only(board: Board, names: Sequence[str]) -> Board:
+    """With these columns and no others."""
+    rows = (msgspec.structs.replace(row, entries={name: row.entries[name] for name in names}) for row in board.rows)
+    return msgspec.structs.replace(board, rows=tuple(rows))
+
+
 def sort(board: Board, by: str | None) -> Board:
     """The best first by a column, the worst with a minus; rows without a value last. Raises `UsageError`."""
     if by is None:

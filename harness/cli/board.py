@@ -13,6 +13,8 @@ from harness.cli import settings
 if TYPE_CHECKING:
     from harness.schema.board import Board
 
+FORMATS = ("table", "md", "csv", "json")
+
 
 def board(
     columns: Annotated[
@@ -34,6 +36,10 @@ def board(
     from harness.errors import UsageError
     from harness.report import board as report
 
+    if format_ not in FORMATS:
+        raise UsageError(f"--format {format_}: there is no such format", f"choose {', '.join(FORMATS)}")
+    if scaling and (format_, columns) != ("table", None):
+        raise UsageError("--scaling is a table of its own", "leave --format and --columns out")
     chosen = pick.columns(columns)
     found = pick.sort(pick.keep(whole(root), where or []), sort)
     if scaling:
@@ -44,12 +50,10 @@ def board(
         print(report.markdown(found, chosen))
     elif format_ == "csv":
         print(report.as_csv(found, chosen), end="")
-    elif format_ == "json":
+    else:
         import msgspec
 
-        print(msgspec.json.encode(found).decode())
-    else:
-        raise UsageError(f"--format {format_}: there is no such format", "choose table, md, csv or json")
+        print(msgspec.json.encode(pick.only(found, chosen) if columns else found).decode())
 
 
 def whole(root: Path | None) -> Board:

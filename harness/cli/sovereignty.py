@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,10 +32,10 @@ def sovereignty(
     from harness.facts import load
     from harness.measure import sovereignty as measure
     from harness.report import sovereignty as text
-    from harness.schema.facts import row_id
+    from harness.schema.facts import COUNTRIES, row_id
     from harness.store import folder, query
 
-    if seat is not None and not re.fullmatch("[A-Za-z]{2}", seat):
+    if seat is not None and seat.upper() not in COUNTRIES:
         raise UsageError(f"--seat {seat}: no country", "two letters, as ISO 3166 has them: DE, FR, US")
     facts, day, stored = load.load(settings.user_facts()), settings.day(today), root or settings.results_root()
     providers = {row_id(row): row for row in facts.providers}

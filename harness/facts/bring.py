@@ -35,15 +35,18 @@ def bring(source: Path, folder: Path, *, config: str, day: datetime.date, force:
     if data[:4] == _PARQUET:
         return _dataset(source, data, folder, config, day)
     facts = load.file(source)
-    wrong = [finding for finding in check.of_file(source, day) if finding.severity == check.ERROR]
+    wrong = [finding for finding in check.of_file(source, folder, day) if finding.severity == check.ERROR]
     if wrong:
         raise FactsError(f"{wrong[0].where}: {wrong[0].text}", "mend it, then import the file again")
-    target = folder / f"{source.stem}.yaml"
-    if target.exists() and target.read_bytes() != data and not force:
+    target, beside = folder / f"{source.stem}.yaml", source.with_suffix(".csv")
+    table = beside.read_bytes() if beside.is_file() else None
+    old = [path.read_bytes() if path.is_file() else None for path in (target, target.with_suffix(".csv"))]
+    if old[0] is not None and old != [data, table] and not force:
         raise FactsError(f"{target}: there is another file of that name", "--force replaces it")
-    beside = source.with_suffix(".csv")
-    if beside.is_file():
-        _write(target.with_suffix(".csv"), beside.read_bytes())
+    if table is None:
+        target.with_suffix(".csv").unlink(missing_ok=True)  # ratings of a file that this one takes the place of
+    else:
+        _write(target.with_suffix(".csv"), table)
     _write(target, data)
     return Brought(target, facts, 0)
 

@@ -12,7 +12,7 @@ import msgspec
 from harness.errors import FactsError
 from harness.facts import load, prices, tables
 from harness.facts.reading import Read
-from harness.schema.facts import NO_SOURCE, OLD_DAYS, Facts, Source, claims, row_id
+from harness.schema.facts import NO_SOURCE, OLD_DAYS, Claim, Facts, Price, Provider, Source, claims, row_id
 
 MOST_WORDS = 30
 """Of a quote: enough to find the place, and no more than may be quoted."""
@@ -43,10 +43,17 @@ def check(own: Path | None, day: datetime.date) -> list[Finding]:
     return [*found, *_names(facts), *_without_source(facts), *_ages(facts, day), *_unnamed(facts)]
 
 
-def of_file(path: Path, day: datetime.date) -> list[Finding]:
-    """Of one file by itself."""
+def of_file(path: Path, own: Path, day: datetime.date) -> list[Finding]:
+    """Of one file: by itself, and what is wrong with all facts once it lies in `own`, and was not before. Raises `FactsError` when
+    another file there cannot be read."""
     found: list[Finding] = []
-    _read(path, day, found)
+    new = _read(path, day, found)
+    shipped = [load.file(file) for file in load.files(load.SHIPPED)]
+    others = [load.file(file) for file in load.files(own) if file.stem != path.stem]
+    before = [*_twice(others), *_names(load.merged([*shipped, *others]))]
+    if new is not None:
+        after = [*_twice([*others, new]), *_names(load.merged([*shipped, *others, new]))]
+        found += [finding for finding in after if finding not in before]
     return found
 
 
@@ -105,8 +112,10 @@ def _names(facts: Facts) -> Iterator[Finding]:
             if not prices.has(ref):
                 yield Finding(ERROR, f"models/{model.id}", f"genai-prices {prices.edition().version} has no price for {ref}")
     for name, row in _rows(facts):
-        if name in ("prices", "claims") and (said := getattr(row, "model", "")) and said not in models:
-            yield Finding(ERROR, f"{name}/{row_id(row)}", f"there is no model '{said}'")
+        said = row.models if isinstance(row, Provider) else (row.model,) if isinstance(row, Price | Claim) and row.model else ()
+        for model_id in said:
+            if model_id not in models:
+                yield Finding(ERROR, f"{name}/{row_id(row)}", f"there is no model '{model_id}'")
 
 
 def _without_source(facts: Facts) -> Iterator[Finding]:

@@ -38,7 +38,17 @@ _TYPES = {
     "rank": "BIGINT",
     "leaderboard_publish_date": "DATE",
 }
-_AS_TYPES = ", ".join(f"CAST({name} AS {_TYPES.get(name, 'VARCHAR')}) AS {name}" for name in _DATASET_COLUMNS)
+
+
+def _as_type(name: str) -> str:
+    kind = _TYPES.get(name, "VARCHAR")
+    given = (
+        f"nullif(CAST({name} AS DOUBLE), 'nan')" if kind in ("DOUBLE", "BIGINT") else name
+    )  # some write so that there is no number
+    return f"CAST({given} AS {kind}) AS {name}"
+
+
+_AS_TYPES = ", ".join(map(_as_type, _DATASET_COLUMNS))
 COLUMNS = ("config", *_DATASET_COLUMNS, "note", "by")
 
 

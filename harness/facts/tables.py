@@ -22,7 +22,7 @@ import msgspec
 
 from harness.errors import did_you_mean
 from harness.facts.reading import Read, Where
-from harness.schema.facts import KINDS, NO_SOURCE, NOT_FOUND, ONLY_A_RANGE, Fact, Facts, Source
+from harness.schema.facts import COUNTRIES, KINDS, NO_SOURCE, NOT_FOUND, ONLY_A_RANGE, Fact, Facts, Source
 from harness.typed import converted
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -44,6 +44,9 @@ WORDS = {
     "verdict": ("holds", "rounded", "differs", "depends on"),
 }
 """The only words that may stand in these fields."""
+
+COUNTRY = {"parent_seat": COUNTRIES, "maker_seat": COUNTRIES, "country": COUNTRIES | {"EU"}}
+"""Fields that take a country's code."""
 
 _CLAIM = ("value", "low", "high", "by", "note", "why")
 
@@ -159,8 +162,12 @@ def _convert(read: Read, where: Where, values: object, kind: type[Row]) -> Row:
 
 
 def _check_words(read: Read, where: Where, row: msgspec.Struct) -> None:
-    for name, words in WORDS.items():
+    for name, words in (WORDS | COUNTRY).items():
         said = getattr(row, name, None)
         word = said.value if isinstance(said, Fact) else said
         if word is not None and word not in words:
+            if name in COUNTRY:
+                raise read.error(
+                    (*where, name), f"{name}: '{word}' is no country", "two letters, as ISO 3166 has them: DE, FR, US"
+                )
             raise read.error((*where, name), f"{name}: '{word}' is none of its words", f"one of {', '.join(words)}")

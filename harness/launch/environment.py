@@ -7,17 +7,21 @@ where the recipe asks for one by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from harness import secret
 from harness.hosts import there
 
+PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"}
 NAMES = {
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
     *("HUGGING_FACE_HUB_TOKEN", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
+    *("NO_PROXY", "no_proxy"),
+    *PROXIES,
 }
+_HERE = re.compile(r"(\w+://)?([^/@]*@)?(localhost|127\.|\[::1\])")
 MARK = there.MARK
 PREFIXES = ("LC_", "XDG_", "HF_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "UCX_", "DOCKER_")
 
@@ -36,6 +40,11 @@ def for_child(ours: Mapping[str, str], recipe: Mapping[str, str], program: str, 
     if "/" in program:
         env["PATH"] = f"{PurePosixPath(program).parent}:{env.get('PATH', '')}".rstrip(":")
     return {**env, MARK: run, "SPT_NOENV": "1"}
+
+
+def local_proxy(env: Mapping[str, str]) -> str | None:
+    """The variable by which programs send what they ask of other machines to a program on this one, which passes it on."""
+    return next((name for name in sorted(PROXIES & env.keys()) if _HERE.match(env[name])), None)
 
 
 def _value(text: str, ours: Mapping[str, str]) -> str | None:

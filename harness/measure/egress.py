@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable
 
 from harness.schema.board import Entry
-from harness.schema.egress import PUBLIC, Connection, Egress
+from harness.schema.egress import ANYWHERE, PUBLIC, Connection, Egress
 from harness.schema.result import Result
 
 SHOWN = 3
@@ -23,8 +23,10 @@ def left(found: Egress | None) -> tuple[bool | None, str]:
         return True, _said(public)
     if not found.looks:
         return None, f"connections could not be looked at: {'; '.join(found.unseen) or 'the run ended before the first look'}"
+    if private := [one for one in found.connections if one.where != ANYWHERE]:
+        return None, f"what is behind the private network's addresses is not known: {_said(private)}"
     if found.connections:
-        return None, f"what is behind the private network's addresses is not known: {_said(found.connections)}"
+        return None, f"where sockets for datagrams sent to is not shown: {_said(found.connections)}"
     if found.unseen:
         return None, f"not looked at: {'; '.join(found.unseen)}"
     if found.doubtful:
@@ -54,7 +56,8 @@ def _nothing(found: Egress) -> str:
     if found.sent_bytes == 0:
         return f"{each}; no interface sent a byte"
     longest = max(found.period_s, found.longest_s)
-    return f"{each}; one shorter than {longest:.2g} s that the other end closed would not be seen"
+    short = "a socket for datagrams, or a connection that was reset or closed from outside"
+    return f"{each}; {short}, shorter than {longest:.2g} s would not be seen"
 
 
 def _said(connections: Iterable[Connection]) -> str:
@@ -69,5 +72,7 @@ def _said(connections: Iterable[Connection]) -> str:
 
 
 def _place(one: Connection) -> str:
+    if one.where == ANYWHERE:
+        return "anywhere/udp"
     address = f"[{one.address}]" if ":" in one.address else one.address
     return f"{address}:{one.port}{'' if one.protocol == 'tcp' else '/' + one.protocol}" if one.outbound else address

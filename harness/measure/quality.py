@@ -62,10 +62,12 @@ def win_rate(one: Rating, other: Rating) -> Entry:
 
 
 def quality_tax(own: Rating, ratings: Sequence[Rating], closed: Collection[str]) -> tuple[Entry, Rating | None]:
-    """(Elo points that `own` is below the best closed model of its table and day; below 0 where it is above; that model). `closed`: ids of
-    the models whose weights are not to be had."""
+    """(Elo points that `own` is below the best closed model of its table and day; below 0 where it is above; that model). `closed`: what
+    the arena calls the models whose weights are not to be had."""
     rivals = [
-        each for each in ratings if each.model in closed and incomparable(each, own) is None and each.rating.value is not None
+        each
+        for each in ratings
+        if each.arena_name in closed and incomparable(each, own) is None and each.rating.value is not None
     ]
     if not rivals:
         why = f"no closed model is rated in {own.config}, {own.category}, {own.date}"

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 
+from harness.board import quality
 from harness.board.columns import COLUMNS
 from harness.board.pick import ABOUT
 from harness.board.scaling import Step
@@ -49,7 +50,7 @@ def table(board: Board, names: Sequence[str], *, width: int, color: bool) -> str
     below = [f"{MISSING}{number}  {why}" for why, number in notes.numbers.items()]
     below += [said for origin, said in LEGEND.items() if _has(board, shown, origin)]
     below += [f"not shown, as no row has it: {', '.join(named)}: {why}" for why, named in empty.items()]
-    below += board.notes
+    below += [*(quality.notes(board) if "elo" in shown else ()), *board.notes]
     parts.append("\n".join(text.wrapped(line, width=width) for line in below))
     return "\n\n".join(filter(None, parts))
 
@@ -62,7 +63,7 @@ def markdown(board: Board, names: Sequence[str]) -> str:
     below = [f"- {MISSING}{number}: {why}" for why, number in notes.numbers.items()]
     below += [f"- {said.replace('*', chr(92) + '*')}" for origin, said in LEGEND.items() if _has(board, shown, origin)]
     below += [f"- not shown, as no row has it: {', '.join(named)}: {why}" for why, named in empty.items()]
-    below += [f"- {note}" for note in board.notes]
+    below += [f"- {note}" for note in (*(quality.notes(board) if "elo" in shown else ()), *board.notes)]
     return "\n".join([*lines, "", *below])
 
 

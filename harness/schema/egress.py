@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-LOOPBACK, OWN, LINK, PRIVATE, PUBLIC = "loopback", "own", "link", "private", "public"
+LOOPBACK, OWN, LINK, PRIVATE, PUBLIC, ANYWHERE = "loopback", "own", "link", "private", "public", "anywhere"
 """Where an address is: in this machine, by its loopback interface or by another address of its own; on the same cable; in a network that
-is not the internet's; on the internet."""
+is not the internet's; on the internet. `anywhere`: of a socket for datagrams that is not connected, which names an end for each of them."""
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):

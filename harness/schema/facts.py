@@ -25,6 +25,19 @@ MEASURED, ASKED = "measured", "asked"
 """Kinds that stand in no file: a result of this harness, and what its user said."""
 
 
+COUNTRIES = frozenset(
+    """
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH
+    CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN
+    GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI
+    LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM
+    PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD
+    TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
+    """.split()  # noqa: SIM905
+)
+"""ISO 3166 alpha-2."""
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where something was read."""
 
@@ -71,8 +84,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     product: str
     endpoint: str | None = None
     model: str | None = None
+    models: tuple[str, ...] = ()
+    """`Model.id`, of those that `model` speaks of."""
     price_lists: tuple[str, ...] = ()
-    """What price lists call it: `Price.provider`."""
+    """What price lists call it: `Price.provider`, or with the reference behind it (`google/gemma-…-maas`) where two of its products share
+    one list."""
     parent_seat: Fact[str]
     """Country of the company that decides, ISO 3166 alpha-2."""
     contract_law: Fact[str]

@@ -10,16 +10,21 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 from harness import clock
-from harness.schema.egress import LINK, LOOPBACK, OWN, PRIVATE, PUBLIC
+from harness.schema.egress import ANYWHERE, LINK, LOOPBACK, OWN, PRIVATE, PUBLIC
 
 T = TypeVar("T")
 
+_LOOPBACK = rb"[0-9A-F]{6}7F:|0{24}01000000:|0{16}FFFF0000[0-9A-F]{6}7F:"
 _REMOTE = re.compile(
     rb"^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) "
-    rb"(?!0+:|[0-9A-F]{6}7F:|0{24}01000000:|0{16}FFFF0000[0-9A-F]{6}7F:)"  # neither nowhere nor loopback: most are, so they go first
+    rb"(?!0+:|" + _LOOPBACK + rb")"  # neither nowhere nor loopback: most are, so they go first
     rb"([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]{2}) \S+ \S+ \S+ +(\d+) +\d+ (\d+)",
     re.MULTILINE,
 )
+_NOT_CONNECTED = re.compile(
+    rb"^ *\d+: (?!" + _LOOPBACK + rb")([0-9A-F]+):([0-9A-F]{4}) (0+):(0000) (07) \S+ \S+ \S+ +(\d+) +\d+ (\d+)", re.MULTILINE
+)
+"""Sockets for datagrams, each of which may have another end."""
 _LISTENS = re.compile(rb"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) 0+:0000 0A ", re.MULTILINE)
 
 
@@ -61,9 +66,10 @@ def tables(pid: int, protocol: str) -> bytes:
 
 
 def rows(table: bytes, protocol: str) -> Iterator[Row]:
-    """Sockets of a table whose other end is not loopback."""
+    """Sockets of a table whose other end is not loopback. Of one for datagrams that is not connected it may be anywhere."""
     listening: set[bytes] | None = None
-    for local, port, remote, remote_port, _, uid, inode in _REMOTE.findall(table):
+    found = _REMOTE.findall(table) + (_NOT_CONNECTED.findall(table) if protocol == "udp" else [])
+    for local, port, remote, remote_port, _, uid, inode in found:
         if listening is None:
             listening = set(_LISTENS.findall(table))
         here, there = address(local), address(remote)
@@ -143,6 +149,8 @@ def address(text: bytes) -> str:
 def where(text: str, own: set[str]) -> str:
     """One of the classes of `harness.schema.egress`. `own`: addresses of this machine."""
     found = ipaddress.ip_address(text)
+    if found.is_unspecified:
+        return ANYWHERE
     if found.is_loopback:
         return LOOPBACK
     if text in own:

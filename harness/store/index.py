@@ -41,8 +41,7 @@ SCOPED = frozenset(f"{scope}_{name}" for scope in POWER_SCOPES for name in ("w",
 class _Known(msgspec.Struct, array_like=True):
     modified_ns: int
     size: int
-    summary: Summary | None
-    """None: it cannot be read."""
+    summary: Summary
 
 
 class _Index(msgspec.Struct):
@@ -61,15 +60,13 @@ def summaries(root: Path) -> list[Summary]:
             state = file.stat()
             kept = old.get(name)
             fresh = kept is not None and (kept.modified_ns, kept.size) == (state.st_mtime_ns, state.st_size)
-            new[name] = kept if kept and fresh else _Known(state.st_mtime_ns, state.st_size, _summary(file.parent))
+            found = kept.summary if kept and fresh else _summary(file.parent)
+            if found is not None:  # else it is tried again: rights, or a newer harness, change no file
+                new[name] = _Known(state.st_mtime_ns, state.st_size, found)
     if new != old:
         with suppress(OSError):  # results may lie where nothing can be written
             atomic.write(root / FILE, msgspec.msgpack.encode(_Index(known=new)))
-    return [
-        msgspec.structs.replace(known.summary, path=str(root / name))
-        for name, known in new.items()
-        if known.summary is not None
-    ]
+    return [msgspec.structs.replace(known.summary, path=str(root / name)) for name, known in new.items()]
 
 
 def _read(root: Path) -> _Index:

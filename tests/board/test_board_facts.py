@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from harness.board import join, measured, offers, published, quality
-from harness.facts import load, prices
+from harness.facts import load, prices, ratings
 from harness.schema.board import Board, Entry
-from harness.schema.facts import Fact, Facts, Source
+from harness.schema.facts import Fact, Facts, Rating, Source
 from tests.board.systems import figure, point, recipe, summary
 
 DAY = datetime.date(2026, 11, 25)
@@ -80,6 +80,57 @@ def test_the_articles_prices_are_not_what_is_listed() -> None:
     assert found["claude-opus-4.7 @ anthropic", "usd_mtok_out"].value == 25.0
     assert found["gpt-5.5-high @ openai", "usd_mtok_out"].value == 30.0
     assert found["mistral-small-4 @ mistral", "usd_mtok_out"].value == 0.6
+
+
+def test_terms_are_those_of_the_model() -> None:
+    """Of some models more is kept than of others of the same product, and some weights are published where others are not."""
+    entries = _entries(_board(_facts()))
+    assert entries["claude-opus-4.7 @ anthropic", "zero_retention"].value == "approval"
+    assert entries["claude-fable-5.1-max @ anthropic", "zero_retention"].value == "no"
+    assert entries["gemma-4-26b-a4b @ google", "weights_self_hostable"].value == "yes"
+    assert entries["gemma-4-26b-a4b @ google", "residency_eu"].value == "option", "it is Vertex AI's"
+    assert entries["gemini-3.1-pro @ google", "residency_eu"].value is None, "it is the Gemini API's"
+    assert entries["gpt-oss-120b @ cerebras", "weights_self_hostable"].value == "yes", "whoever serves it"
+    assert entries["gpt-oss-120b @ openrouter", "trains_on_data"].value is None, "a router does not speak for whom it sends to"
+    assert entries["gpt-oss-120b @ aws", "weights_self_hostable"].value == "yes"
+
+
+def test_the_best_closed_model_may_be_newer_than_the_facts() -> None:
+    """Then the arena's own column says that it is closed; where the facts know better, they count."""
+    facts, day = _facts(), datetime.date(2026, 11, 1)
+    source = Source(url=ratings.DATASET, kind="primary", date=day)
+
+    def rated(name: str, value: float, model: str | None = None, licence: str = "Proprietary") -> Rating:
+        told: Fact[float] = Fact(value=value, sources=(source,))
+        return Rating(arena_name=name, model=model, config="text", category="overall", date=day, rating=told, licence=licence)
+
+    today = (
+        rated("claude-opus-9", 1700),
+        rated("claude-opus-4-7", 1600, "claude-opus-4.7"),
+        rated("gpt-oss-120b", 1500, "gpt-oss-120b"),
+        rated("somebody's", 1800, licence="MIT"),
+        rated("kimi-k3", 1750, "kimi-k3"),
+    )
+    entry = _entries(_board(msgspec.structs.replace(facts, ratings=today)))["gpt-oss-120b @ groq", "elo_gap"]
+    assert (entry.value, entry.how) == (200, "claude-opus-9 1700 - gpt-oss-120b 1500 (text, overall, 2026-11-01)")
+
+
+def test_the_board_says_of_which_day_its_ratings_are() -> None:
+    facts = _facts()
+    assert quality.notes(_board(facts)) == ["Elo of arena.ai, text, overall, 2026-04-29, 210 days old"]
+    day = datetime.date(2026, 11, 1)
+    (old,) = (one for one in facts.ratings if one.model == "gpt-oss-120b")
+    source = Source(url=ratings.DATASET, kind="primary", date=day)
+    new = msgspec.structs.replace(old, date=day, rating=Fact(value=1555.5, sources=(source,), note="about"))
+    both = quality.notes(_board(msgspec.structs.replace(facts, ratings=(*facts.ratings, new))))
+    assert both[0] == "Elo of arena.ai, text, overall, 2026-11-01, 24 days old: gpt-oss-120b"
+    assert both[1].startswith(
+        "Elo of arena.ai, text, overall, 2026-04-29, 210 days old: mistral-small-4-nvfp4-eagle, claude-opus-4.7, "
+    )
+    assert both[2:] == [
+        "Elo of different days is on different scales: compare the gaps, not the ratings",
+        "Ratings: LMArena leaderboard dataset (CC-BY-4.0)",
+    ]
 
 
 def test_what_is_measured_of_an_api_stands_in_its_offers_row() -> None:

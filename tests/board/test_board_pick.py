@@ -44,6 +44,7 @@ def test_the_best_comes_first_whichever_way_is_better_and_the_unknown_last() -> 
         (["id~LOW"], ["slow"]),
         (["engine=SGLang", "decode_tok_s<100"], ["middle", "slow"]),
         (["wall_w<1000"], []),
+        (["ttft_p99_ms!=200"], ["middle"]),
     ],
 )
 def test_rows_are_kept_whose_conditions_are_known_to_hold(conditions: list[str], kept: list[str]) -> None:
@@ -62,6 +63,10 @@ def test_columns_are_named_alone_or_by_group() -> None:
     with pytest.raises(UsageError) as error:
         pick.columns("decode_tok")
     assert "decode_tok_s" in error.value.hint
+
+
+def test_columns_that_were_not_asked_for_are_left_out() -> None:
+    assert {tuple(row.entries) for row in pick.only(_board(), ("elo", "seal")).rows} == {("elo", "seal")}
 
 
 def test_what_added_machines_brought() -> None:

@@ -120,6 +120,16 @@ def test_import(tmp_path: Path) -> None:
     bad = harness(tmp_path, "import", "bad.yaml")
     assert (bad.returncode, "it is of 2126-10-01, after" in bad.stderr) == (12, True)
     assert not (folder / "bad.yaml").exists()
+    for name, text, said in (  # each is whole by itself, and would leave the facts in disorder
+        ("two", MINE.replace("0.27", "0.31"), "electricity/de/household/2026-h1: two files have this row"),
+        ("alias", "models:\n- {id: x, name: X, maker: x, arena: [claude-opus-4-7]}\n", "'claude-opus-4-7' is a name of "),
+        ("ref", "models:\n- {id: x, name: X, maker: x, own_price: anthropic/none}\n", "has no price for anthropic/none"),
+        ("terms", "providers:\n- {provider: P, product: Q, models: [none]}\n", "providers/p/q: there is no model 'none'"),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(text)
+        refused = harness(tmp_path, "import", f"{name}.yaml", "--force")
+        assert (refused.returncode, said in refused.stderr) == (12, True), refused.stderr
+        assert not (folder / f"{name}.yaml").exists()
     missing = harness(tmp_path, "import", "nothing.yaml")
     assert missing.stderr.startswith("harness: nothing.yaml: No such file or directory\nHint: ")
     parquet = (

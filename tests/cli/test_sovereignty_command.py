@@ -65,6 +65,7 @@ def test_without_results(tmp_path: Path) -> None:
     ("words", "code", "hint"),
     [
         (("--seat", "Germany"), UsageError.exit_code, "two letters"),
+        (("--seat", "EU"), UsageError.exit_code, "two letters"),
         (("google",), UsageError.exit_code, "one of google/gemini-api-paid-tier"),
         (("nobody",), StoreError.exit_code, "results list"),
     ],

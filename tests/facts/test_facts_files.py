@@ -118,6 +118,7 @@ def test_an_endpoint_takes_from_its_product_what_it_does_not_say() -> None:
         (HEAD + "    retention_days: {value: 3, by: [[page]]}\n", "x.yaml:7: it is no list of sources"),
         (HEAD + "    retention_days: {value: 3, by: [page], from: x}\n", "x.yaml:7: a claim has no 'from'"),
         (HEAD + "    trains_on_data: {value: never, by: [page]}\n", "x.yaml:7: trains_on_data: 'never' is none of its words"),
+        (HEAD + "    parent_seat: {value: EU, by: [page]}\n", "x.yaml:7: parent_seat: 'EU' is no country"),
         (HEAD + "    retention: {value: 3, by: [page]}\n", "x.yaml:5: Object contains unknown field `retention`"),
         (HEAD + "  - {provider: Example, product: API}\n", "x.yaml:7: the same row stands above"),
         (HEAD + "  - {provider: Example}\n", "x.yaml:7: Object missing required field `product`"),

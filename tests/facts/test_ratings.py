@@ -113,6 +113,36 @@ def test_parquet_becomes_ratings_of_its_newest_day(tmp_path: Path) -> None:
     assert sorted(earlier) == ["2026-04-29", "2026-11-01", "2026-11-01"], "what was there stays"
 
 
+@pytest.mark.parametrize("day", ["DATE", "TIMESTAMP", "VARCHAR"])
+def test_what_is_no_number_is_not_known(tmp_path: Path, day: str) -> None:
+    """Written by programs that have no whole number for nothing, and days in several forms."""
+    duckdb.execute(
+        "COPY (SELECT 'a' AS model_name, 'o' AS organization, 'l' AS license, 1500.5 AS rating, 'nan'::DOUBLE AS rating_lower,"
+        " 'nan'::DOUBLE AS rating_upper, 1.0 AS variance, 'nan'::DOUBLE AS vote_count, 3.0::DOUBLE AS rank,"
+        f" 'overall' AS category, '2026-11-01'::{day} AS leaderboard_publish_date) TO '{tmp_path / 'x.parquet'}' (FORMAT parquet)"
+    )
+    brought = bring.bring(tmp_path / "x.parquet", tmp_path / "own", config="text", day=DAY, force=False)
+    (found,) = brought.facts.ratings
+    assert (found.rating.value, found.rating.low, found.rating.high, found.votes, found.rank) == (1500.5, None, None, None, 3)
+
+
+def test_ratings_of_a_file_go_with_it(tmp_path: Path) -> None:
+    """A table beside is part of the file: one that differs is not replaced unasked, and none is left behind."""
+    bring.bring(parquet(tmp_path / "x.parquet"), tmp_path / "made", config="text", day=DAY, force=False)
+    (source,), own = (tmp_path / "made").glob("*.yaml"), tmp_path / "own"
+    bring.bring(source, own, config="text", day=DAY, force=False)
+    table = source.with_suffix(".csv")
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(FactsError, match="there is another file of that name"):
+        bring.bring(source, own, config="text", day=DAY, force=False)
+    assert len(load.file(own / source.name).ratings) == 3
+    bring.bring(source, own, config="text", day=DAY, force=True)
+    assert len(load.file(own / source.name).ratings) == 1
+    table.unlink()
+    bring.bring(source, own, config="text", day=DAY, force=True)
+    assert load.file(own / source.name).ratings == ()
+
+
 def test_names_are_matched_letter_by_letter(tmp_path: Path) -> None:
     rows = [("Claude-Opus-4-7", *ROWS[0][1:]), ("claude-opus-4-7-20260416", *ROWS[0][1:])]
     bring.bring(parquet(tmp_path / "x.parquet", rows), tmp_path / "own", config="text", day=DAY, force=False)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from harness.launch.environment import for_child
+import pytest
+
+from harness.launch.environment import for_child, local_proxy
 
 OURS = {
     "PATH": "/usr/bin",
@@ -42,3 +44,21 @@ def test_references_are_resolved_here_and_nowhere_before() -> None:
 def test_the_programs_own_folder_comes_first_on_the_path() -> None:
     assert for_child(OURS, {}, "/opt/vllm/bin/vllm", "abc")["PATH"] == "/opt/vllm/bin:/usr/bin"
     assert for_child({}, {}, "/opt/vllm/bin/vllm", "abc")["PATH"] == "/opt/vllm/bin"
+
+
+@pytest.mark.parametrize(
+    ("value", "here"),
+    [
+        ("http://127.0.0.1:7890", True),
+        ("socks5h://user:secret@localhost:1080/", True),
+        ("[::1]:3128", True),
+        ("127.0.0.1:7890", True),
+        ("http://proxy.example.org:3128", False),
+        ("http://10.0.0.127:3128", False),
+        ("http://[::1", False),
+        ("", False),
+    ],
+)
+def test_a_proxy_on_this_machine(value: str, here: bool) -> None:
+    """One elsewhere is seen as a connection; of one here nobody sees where it leads."""
+    assert local_proxy({"https_proxy": value, "no_proxy": "localhost"}) == ("https_proxy" if here else None)

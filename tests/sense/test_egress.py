@@ -68,6 +68,15 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect((sys.argv[1], 53))
 time.sleep(0.5)
 """
+QUIC = """
+import socket, time
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+here.bind(("127.0.0.1", 0))
+s = [socket.socket(family, socket.SOCK_DGRAM) for family in (socket.AF_INET, socket.AF_INET6)]
+for each, address in zip(s, ("1.1.1.1", "2606:4700:4700::1111")):
+    each.sendto(b"x", (address, 443))
+time.sleep(0.7)
+"""
 LOOPBACK = """
 import socket, time
 s = socket.create_server(("127.0.0.1", 0))
@@ -223,6 +232,8 @@ def test_a_table_as_the_kernel_prints_it() -> None:
         ("169.254.3.4", "link"),
         ("fe80::1", "link"),
         ("224.0.0.251", "link"),
+        ("0.0.0.0", "anywhere"),
+        ("::", "anywhere"),
         ("1.1.1.1", "public"),
         ("2606:4700:4700::1111", "public"),
     ],
@@ -264,7 +275,7 @@ def test_nothing_but_loopback(desk: Desk) -> None:
     assert "found none that leads away; " in said
     counted = [egress.left(msgspec.structs.replace(found, sent_bytes=sent))[1] for sent in (0, 70, None)]
     assert ["no interface sent a byte" in said for said in counted] == [True, False, False]
-    assert ["one shorter than 0." in said for said in counted] == [False, True, True]
+    assert ["shorter than 0." in said for said in counted] == [False, True, True]
     elsewhere = msgspec.structs.replace(found, unseen=("what ran on spark-2",))
     assert egress.left(elsewhere) == (None, "not looked at: what ran on spark-2")
 
@@ -278,6 +289,22 @@ def test_another_address_of_the_machine_itself(desk: Desk) -> None:
 def test_a_datagram_socket(desk: Desk) -> None:
     (one,) = desk.child(WAIT + UDP.replace("time.sleep(0.5)", "until_seen()"), PUBLIC).connections
     assert (one.address, one.port, one.protocol) == (PUBLIC, 53, "udp")
+
+
+@namespaces
+def test_a_datagram_socket_that_is_not_connected(desk: Desk) -> None:
+    """As QUIC's are: the tables do not say where it sends to, so nothing is known. One of loopback can send nothing away."""
+    found = desk.child(QUIC)
+    assert {(one.where, one.address, one.protocol) for one in found.connections} == {
+        ("anywhere", "0.0.0.0", "udp"),
+        ("anywhere", "::", "udp"),
+    }
+    went, said = egress.left(found)
+    assert went is None
+    assert "1 to anywhere/udp by python" in said
+    at_home = msgspec.structs.replace(found.connections[0], where="private", address="10.0.0.9", port=53)
+    both = msgspec.structs.replace(found, connections=(*found.connections, at_home))
+    assert "what is behind the private network's addresses is not known: 1 to 10.0.0.9:53/udp by python" in egress.left(both)[1]
 
 
 @namespaces
@@ -362,12 +389,12 @@ harness: {sanity: false, profile: short, profiles: {short: {pp: [64], tg: [16], 
 """
 
 
-def run(folder: Path, namespace: str, more: str) -> tuple[Result, str]:
+def run(folder: Path, namespace: str, more: str, proxy: str = "") -> tuple[Result, str]:
     """A benchmark in a network namespace, and what `harness results show` says of it."""
     (folder / "vllm").write_text(VLLM)
     (folder / "vllm").chmod(0o755)
     (folder / "x.yaml").write_text(RECIPE.replace("MORE", more))
-    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "all_proxy": proxy}
     within = ["ip", "netns", "exec", namespace, sys.executable, "-m", "harness"]
     done = subprocess.run([*within, "bench", "x.yaml"], cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 6), done.stdout + done.stderr
@@ -400,8 +427,9 @@ def test_a_run_that_nothing_leaves(tmp_path: Path) -> None:
 
 @namespaces
 def test_a_server_that_tells_somebody(tmp_path: Path, desk: Desk) -> None:
-    result, shown = run(tmp_path, desk.name, "--tells")
+    result, shown = run(tmp_path, desk.name, "--tells", proxy="http://127.0.0.1:7890")
     assert result.egress is not None
+    assert result.egress.unseen == ("what the proxy on this machine that all_proxy names passes on",)
     assert [(one.address, one.where) for one in result.egress.connections] == [(PUBLIC, "public")]
     assert f"connected to the internet: 1 to {PUBLIC}:443 by vllm" in shown
     assert egress.entry(result).value == "yes"

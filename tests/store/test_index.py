@@ -55,6 +55,18 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
     assert _listed(tmp_path) == before
 
 
+def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
+    """Rights may come back, and a newer harness read more, while the file stays the same."""
+    file = _keep(tmp_path, "a", result()) / "result.json"
+    text, state = file.read_bytes(), file.stat()
+    file.write_bytes(b" " * len(text))
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert _listed(tmp_path) == {}
+    file.write_bytes(text)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert len(_listed(tmp_path)) == 1
+
+
 @pytest.mark.parametrize("damaged", [b"", b"\x00", b"not msgpack", msgspec.msgpack.encode({"version": 0, "known": {}})])
 def test_an_index_that_cannot_be_used_is_made_anew(tmp_path: Path, damaged: bytes) -> None:
     _keep(tmp_path, "a", result())
