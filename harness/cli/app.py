@@ -86,6 +86,7 @@ def bench(
     load_python: options.LoadPython = None,
     allow: options.Allow = None,
     offline: options.Offline = False,
+    airtight: options.Airtight = False,
     hosts: machines.Hosts = None,
     cluster: machines.ClusterName = None,
     url: options.Url = None,
@@ -106,6 +107,10 @@ def bench(
     json: options.Json = False,
 ) -> None:
     """Launch a recipe's server, measure it, and store the result."""
+    if airtight and not dry_run:
+        from harness.hosts.airtight import enter
+
+        enter()
     order = settings.order(
         recipe,
         profile,
@@ -126,6 +131,7 @@ def bench(
         load_python=load_python,
         allow=allow,
         offline=offline,
+        airtight=airtight,
         hosts=hosts,
         cluster=cluster,
         url=url,

@@ -70,6 +70,12 @@ Allow = Annotated[
 Offline = Annotated[
     bool, typer.Option("--offline", help="Fetch nothing, and say before the start what is missing; so does HF_HUB_OFFLINE=1.")
 ]
+Airtight = Annotated[
+    bool,
+    typer.Option(
+        "--airtight", help="Run the server and the load in a network with nothing in it but loopback; implies --offline."
+    ),
+]
 Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, instead of starting one.")]
 Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

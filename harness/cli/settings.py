@@ -147,6 +147,7 @@ def order(
     drop_caches: bool = False,
     allow: list[str] | None = None,
     offline: bool = False,
+    airtight: bool = False,
 ) -> Order:
     from harness import bench
     from harness import offline as without_network
@@ -179,12 +180,14 @@ def order(
     for address in plug or ():
         addresses.parse(address)
     pairs = _pairs(set_ or [])
-    if offline := offline or without_network.asked(os.environ):
+    if airtight:
+        _be_alone(url=url, hosts=hosts or cluster, load_host=load_host, sense_host=sense_host or (), plug=plug or ())
+    if offline := offline or airtight or without_network.asked(os.environ):
         _stay_here(url=url, load_host=load_host, sense_host=sense_host or (), plug=plug or ())
         pairs |= {} if url else {f"env.{name}": value for name, value in without_network.ENV.items()}
     if not isinstance(name, Recipe):
         name = bench.recipe_for_url(url) if url and name is None else recipe(name or DEFAULT_RECIPE)
-    return Order(
+    made = Order(
         recipe=name,
         machine=machine(),
         overrides=pairs,
@@ -214,6 +217,12 @@ def order(
         cache=cache_folder(),
         offline=offline,
     )
+    if airtight and (launch := made.plan().launch) and launch.image is not None:
+        raise UsageError(
+            f"{made.recipe.name} runs in a container, and Docker gives that a network of its own: --airtight would not hold for it",
+            "leave --airtight out: where the container is connected to is watched, and stored with the result",
+        )
+    return made
 
 
 def _stay_here(*, url: str | None, load_host: str | None, sense_host: Sequence[str], plug: Sequence[str]) -> None:
@@ -229,6 +238,21 @@ def _stay_here(*, url: str | None, load_host: str | None, sense_host: Sequence[s
         raise UsageError(
             f"{away[0]}: that is another machine, and nothing leaves this one (--offline)", "leave one of the two out"
         )
+
+
+def _be_alone(
+    *, url: str | None, hosts: str | None, load_host: str | None, sense_host: Sequence[str], plug: Sequence[str]
+) -> None:
+    """Raises `UsageError` for what could not be reached without a network."""
+    from harness.sense.plug.address import CSV, parse
+
+    away = {"--url": url, "--hosts": hosts, "--load-host": load_host, "--sense-host": next(iter(sense_host), None)}
+    away["--plug"] = next((address for address in plug if parse(address).kind != CSV), None)
+    for option, given in away.items():
+        if given:
+            raise UsageError(
+                f"{option} {given}: --airtight leaves the run no network but loopback of its own", "leave one of the two out"
+            )
 
 
 def _host(url: str) -> str | None:

@@ -52,6 +52,8 @@ def sentence(found: Egress) -> str:
 
 
 def _nothing(found: Egress) -> str:
+    if found.tight:
+        return f"its {found.processes} processes had no network but loopback"
     each = f"{found.looks:,} looks, {found.period_s:g} s apart, at the sockets of {found.processes} processes found none that leads away"
     if found.sent_bytes == 0:
         return f"{each}; no interface sent a byte"

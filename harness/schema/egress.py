@@ -47,6 +47,8 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
     processes: int
     spaces: int
     """Network namespaces that they were in."""
+    tight: bool = False
+    """No route in any of them leads away: nothing in them could be reached from elsewhere, nor reach anything (`--airtight`)."""
     connections: tuple[Connection, ...]
     doubtful: tuple[Connection, ...] = ()
     """Perhaps theirs: seen only when no process had the socket any more, or when it may not be seen which has."""

@@ -121,6 +121,7 @@ class Watch:
                 cpu_s=seconds(self._cpu_ns),
                 processes=len(self._met),
                 spaces=len(self._spaces),
+                tight=bool(self._spaces) and all(space.tight for space in self._spaces.values()),
                 connections=_listed(self._connections),
                 doubtful=_listed(self._doubtful),
                 more=self._more,

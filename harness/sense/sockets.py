@@ -93,6 +93,13 @@ def sent(pid: int) -> dict[str, int]:
     return found
 
 
+def leads_away(pid: int) -> bool:
+    """Whether any route in its namespace is by another interface than loopback, whose own are in no table of IPv4. Raises OSError."""
+    routes4 = _read(f"/proc/{pid}/net/route").splitlines()[1:]
+    routes6 = _read(f"/proc/{pid}/net/ipv6_route", missing=True).splitlines()
+    return bool(routes4) or any(line.split()[-1] != b"lo" for line in routes6)
+
+
 class Space:
     """A network namespace. `ours`: nobody else is in it."""
 
@@ -106,6 +113,8 @@ class Space:
         """Sockets that are not ours, and when they were last seen: when nobody holds them any more they are still not ours."""
         self.undecided: dict[Ends, tuple[str, Row]] = {}
         self.sent_first = self.sent_last = _known(sent, pid)
+        self.tight = _known(leads_away, pid) is False
+        """No route leads away, whenever that was asked."""
 
     def count(self) -> None:
         """Notes whether anything was opened since the last time; where the kernel does not say, it may have been."""
@@ -116,6 +125,7 @@ class Space:
 
     def weigh(self) -> None:
         self.sent_last = _known(sent, self.pid) or self.sent_last
+        self.tight = self.tight and _known(leads_away, self.pid) is not True
 
     @property
     def opened(self) -> int | None:

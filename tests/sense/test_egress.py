@@ -404,7 +404,7 @@ def run(folder: Path, namespace: str, more: str, proxy: str = "") -> tuple[Resul
 
 @namespaces
 def test_a_run_that_nothing_leaves(tmp_path: Path) -> None:
-    """In a namespace without a cable the counters of the interfaces say so too."""
+    """In a namespace without a cable no route leads away, and the counters of the interfaces say so too."""
     name = f"hsn{os.getpid()}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:
@@ -420,7 +420,9 @@ def test_a_run_that_nothing_leaves(tmp_path: Path) -> None:
     assert found.processes >= 2, "the harness and the server; its driver may live shorter than a look"
     assert found.cpu_s < 0.1 * (found.t_end_ns - found.t_start_ns) / 1e9
     assert "Network nothing left this machine: " in shown
-    assert "no interface sent a byte" in shown
+    assert "had no network but loopback" in shown
+    cabled = msgspec.structs.replace(found, tight=False)
+    assert "no interface sent a byte" in egress.sentence(cabled)
     told = egress.entry(result)
     assert (told.value, told.origin, told.result, str(told.date)) == ("no", "measured", result.id, result.anchor.wall[:10])
 
