@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -62,8 +62,12 @@ def _of_ask(ask: Ask) -> Bill:
 
 def of_records(records: Iterable[Record], job: Job) -> Bill:
     """What a trial did cost: by usage, or the most that a request without one can have cost."""
-    asks: Sequence[Ask] = [ask for stage in job.stages for ask in (*stage.warmup, *stage.asks)]
-    dearest = max((_of_ask(ask) for ask in asks), key=lambda bill: bill.input_tokens + bill.output_tokens, default=Bill())
+    each = [_of_ask(ask) for stage in job.stages for ask in (*stage.warmup, *stage.asks)]
+    dearest = Bill(
+        requests=1,
+        input_tokens=max((bill.input_tokens for bill in each), default=0),
+        output_tokens=max((bill.output_tokens for bill in each), default=0),
+    )
     return sum((_of_record(record, dearest) for record in records), Bill())
 
 

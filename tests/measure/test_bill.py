@@ -11,6 +11,7 @@ from harness.schema.bill import Bill, Rates
 from harness.schema.job import Ask, Job, Stage
 from harness.schema.request import Record, Usage
 from harness.schema.workload import Cell, Profile, Sampling, Workload
+from harness.spending import Meter
 
 RATES = Rates(usd_mtok_in=5.0, usd_mtok_out=25.0, source="a list")
 
@@ -47,6 +48,25 @@ def test_what_has_no_usage_may_have_cost_the_most_but_not_if_it_was_refused() ->
     assert bill.of_records([_record(None, status=429)], job) == Bill(requests=1)
     told = Usage(prompt_tokens=7, completion_tokens=3)
     assert bill.of_records([_record(told)], job) == Bill(requests=1, input_tokens=7, output_tokens=3)
+
+
+def test_without_usage_each_side_counts_as_the_longest_of_its_own() -> None:
+    """A long prompt with a short answer, and the other way round: the second is the dearer though it has fewer tokens."""
+    found = bill.of_records([_record(None)], _job(_ask(1000, 10), _ask(10, 500)))
+    assert found == Bill(requests=1, input_tokens=1100, output_tokens=500)
+
+
+def test_a_trial_that_was_begun_and_not_ended_counts_as_the_most_that_it_can_have_cost() -> None:
+    meter = Meter(RATES, 1.0)
+    job = _job(_ask(1000, 100))
+    meter.begin(job)
+    spent = meter.spent()
+    assert spent is not None
+    assert spent.bill == bill.of_job(job)
+    meter.add([_record(Usage(prompt_tokens=7, completion_tokens=3))], job)
+    spent = meter.spent()
+    assert spent is not None
+    assert spent.bill == Bill(requests=1, input_tokens=7, output_tokens=3)
 
 
 @given(
