@@ -122,7 +122,7 @@ class Observation:
         )
 
     def _order(self, endpoint: Endpoint) -> tuple[Order, float | None]:
-        """With the most that the visit can cost. Raises `UsageError` where that is more than is left: a visit is made whole, or not at all."""
+        """With the most that the visit can cost. Raises `UsageError` where that is more than is left: it is made whole, or not at all."""
         left = None if endpoint.max_usd is None else endpoint.max_usd - self._spent(endpoint)
         order = self.ordering(endpoint, self.asked, left)
         most = None if order.rates is None else bill.of_workload(order.plan().workload).usd(order.rates)

@@ -74,7 +74,20 @@ def test_what_it_cost_is_what_the_servers_log_says(endpoint: Endpoint) -> None:
 
 
 def bench(url: str, results: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness", "bench", "--url", url, "--model", "big", *RUN, *options, "--results", str(results)]
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "bench",
+        "--url",
+        url,
+        "--model",
+        "big",
+        *RUN,
+        *options,
+        "--results",
+        str(results),
+    ]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
