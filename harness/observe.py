@@ -48,6 +48,11 @@ def read(path: Path) -> Asked:
     names = [endpoint.name for endpoint in found.endpoints]
     if not names or len(set(names)) < len(names):
         raise RecipeError(f"{path}: {'no endpoint is named' if not names else 'two endpoints have one name'}", HINT)
+    for endpoint in found.endpoints:
+        if endpoint.price and any(endpoint.price) and endpoint.max_usd is None:
+            raise RecipeError(
+                f"{path}: {endpoint.name} has a price, and no max_usd", "say what all visits together may cost: max_usd: 5"
+            )
     return found
 
 

@@ -181,6 +181,7 @@ def test_two_do_not_write_one_journal(place: Place) -> None:
         ("endpoints: []", "no endpoint is named"),
         ("endpoints: [{name: a, url: 'http://x'}, {name: a, url: 'http://y'}]", "two endpoints have one name"),
         ("endpoints: [{name: a}]", "url"),
+        ("endpoints: [{name: a, url: 'http://x', price: [1, 2]}]", "a has a price, and no max_usd"),
         ("endpoints: [{name: a, url: 'http://x', key: s}]", "key"),
         ("- 1", "object"),
         ("a: [", "bad.yaml"),
