@@ -13,7 +13,7 @@ from harness.schema.request import Record
 from harness.schema.workload import WARMUP_ROUNDS, Cell, Workload
 
 MARGIN = 1.1
-"""Prompts are made to a length by an estimate of the server's tokenizer, and a schedule's number of requests is drawn."""
+"""Prompts are made to a length by an estimate of the server's tokenizer."""
 BESIDE = Bill(requests=20, input_tokens=20_000, output_tokens=4_000)
 """Questions before the run, canaries, and what measures the tokenizer."""
 
@@ -24,26 +24,20 @@ def of_workload(work: Workload) -> Bill:
 
 
 def _of_cell(cell: Cell, work: Workload) -> Bill:
-    profile = work.profile
+    runs = work.profile.max_runs
+    warmup = (runs + WARMUP_ROUNDS - 1) * cell.warmup
     if work.trace:
-        one = Bill(
-            requests=len(work.trace),
-            input_tokens=round(sum(row.prompt_tokens for row in work.trace) * MARGIN),
-            output_tokens=sum(row.output_tokens for row in work.trace),
+        prompts, answers = [row.prompt_tokens for row in work.trace], [row.output_tokens for row in work.trace]
+        return Bill(
+            requests=runs * len(prompts) + warmup,
+            input_tokens=round((runs * sum(prompts) + warmup * max(prompts)) * MARGIN),
+            output_tokens=runs * sum(answers) + warmup * max(answers),
         )
-        return _times(one, profile.max_runs)
-    measured = cell.requests if cell.rate is None else round(cell.rate * profile.seconds * MARGIN)
-    number = profile.max_runs * (measured + cell.warmup) + (WARMUP_ROUNDS - 1) * cell.warmup
+    number = runs * cell.requests + warmup
     if cell.prefix_caching:
         number *= 2  # each context goes into the cache by a request of its own
     longest = cell.context_tokens - cell.tg
     return Bill(requests=number, input_tokens=round(number * longest * MARGIN), output_tokens=number * cell.tg)
-
-
-def _times(bill: Bill, number: int) -> Bill:
-    return Bill(
-        requests=bill.requests * number, input_tokens=bill.input_tokens * number, output_tokens=bill.output_tokens * number
-    )
 
 
 def of_job(job: Job) -> Bill:

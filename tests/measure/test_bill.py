@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.load import prompts, stages
+from harness.load.prompts import Message, Reply, Source
+from harness.load.tokens import Ruler
 from harness.measure import bill
 from harness.schema.bill import Bill, Rates
 from harness.schema.job import Ask, Job, Stage
 from harness.schema.request import Record, Usage
-from harness.schema.workload import Cell, Profile, Sampling, Workload
+from harness.schema.workload import Cell, Profile, Sampling, Shape, TraceRow, Workload
 from harness.spending import Meter
 
 RATES = Rates(usd_mtok_in=5.0, usd_mtok_out=25.0, source="a list")
@@ -67,6 +73,57 @@ def test_a_trial_that_was_begun_and_not_ended_counts_as_the_most_that_it_can_hav
     spent = meter.spent()
     assert spent is not None
     assert spent.bill == Bill(requests=1, input_tokens=7, output_tokens=3)
+
+
+RULER = Ruler(count=lambda text: len(text.split()), exact=True, overheads={1: 4, 2: 8})
+PLAIN = Cell(
+    id="x", depth=0, pp=100, tg=8, concurrency=2, prompt_class="prose", prefix_caching=False, requests=6, warmup=2
+)  # fmt: skip
+TRACE = tuple(TraceRow(offset_s=float(n), prompt_tokens=50 + 100 * n, output_tokens=20 - n) for n in range(10))
+
+
+def _trial(work: Workload, number: int) -> Job:
+    """As the run makes it."""
+    (cell,) = work.cells
+    source = Source(prompt_class="prose", seed=1, trial=number, run="r")
+
+    def make(phase: str, messages: Sequence[Message | Reply], salt: str, tokens: int) -> Ask:
+        body = prompts.body(messages, model="m", tokens=tokens, sampling=Sampling(), fields={})
+        return Ask(phase, body, asked_tokens=tokens)
+
+    what = stages.Trial(cell=cell, source=source, first=number == 0, trace=work.trace)
+    return Job(host="h", port=1, path="/", stages=tuple(stages.stages(what, RULER, make)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "trace"),
+    [
+        ({}, ()),
+        ({"turns": 4, "depth": 400, "requests": 16}, ()),
+        ({"turns": 4, "depth": 400, "concurrency": None, "rate": 4.0, "sessions": 3, "requests": 20}, ()),
+        ({"prefix_caching": True, "depth": 400}, ()),
+        ({"concurrency": None, "rate": 2.0, "requests": 500}, ()),
+        ({"mix": (Shape(pp=100, tg=2), Shape(pp=30, tg=8))}, ()),
+        ({"concurrency": None, "arrivals": "trace", "pp": 950, "tg": 20, "requests": 10, "warmup": 8}, TRACE),
+    ],
+    ids=["closed", "conversations", "conversations in open loop", "primed", "open", "mix", "trace"],
+)
+def test_the_sum_of_a_plan_is_enough_for_its_trials(changes: dict[str, object], trace: tuple[TraceRow, ...]) -> None:
+    """Else a run ends early though somebody agreed to what was proposed."""
+    work = Workload(
+        profile_name="p",
+        profile=Profile(runs=3, max_runs=3, seconds=10),
+        cells=(msgspec.structs.replace(PLAIN, **changes),),
+        skipped=(),
+        seed=0,
+        sampling=Sampling(),
+        trace=trace,
+    )
+    trials = sum((bill.of_job(_trial(work, number)) for number in range(3)), Bill())
+    whole = bill.of_workload(work)
+    assert whole.requests - bill.BESIDE.requests >= trials.requests
+    assert whole.input_tokens - bill.BESIDE.input_tokens >= trials.input_tokens
+    assert whole.output_tokens - bill.BESIDE.output_tokens >= trials.output_tokens
 
 
 @given(
