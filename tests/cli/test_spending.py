@@ -73,51 +73,13 @@ def test_what_it_cost_is_what_the_servers_log_says(endpoint: Endpoint) -> None:
     assert "s3cret" not in (query.find(endpoint.results, "latest") / "result.json").read_text()
 
 
-def bench(url: str, results: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "bench",
-        "--url",
-        url,
-        "--model",
-        "big",
-        *RUN,
-        *options,
-        "--results",
-        str(results),
-    ]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-
-
-@pytest.mark.parametrize(
-    ("scheme", "options", "said"),
-    [
-        ("http", ("--price", "5,25"), "this run may cost up to $"),
-        ("http", ("--price", "5,25", "--max-usd", "0.01"), "the questions before a run alone may cost $0.20"),
-        ("http", ("--max-usd", "1"), "what it charges is not known"),
-        ("HTTPS", (), "what it charges is not known"),
-    ],
-)
-def test_a_price_or_a_sum_is_kept_whatever_the_address_looks_like(
-    endpoint: Endpoint, tmp_path: Path, scheme: str, options: tuple[str, ...], said: str
-) -> None:
-    """A gateway of one's own charges too; and an address may be written in capitals."""
+def test_an_address_in_capitals_is_one_that_may_charge(endpoint: Endpoint) -> None:
     before = len(endpoint.server.truth())
-    done = bench(endpoint.server.url.replace("http", scheme, 1), tmp_path, *options)
-    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    endpoint.url, small = endpoint.url.replace("https", "HTTPS"), endpoint.url
+    done = endpoint.bench()
+    endpoint.url = small
+    assert (done.returncode, "what it charges is not known" in done.stderr) == (2, True), done.stderr
     assert len(endpoint.server.truth()) == before
-
-
-def test_the_sum_that_is_proposed_is_enough(endpoint: Endpoint) -> None:
-    """At this price the worst case is less than half a cent, which is not rounded down to nothing."""
-    told = endpoint.bench("--price", "0.01,0.02", "--runs", "1")
-    proposed = told.stderr.partition("--max-usd ")[2].partition(";")[0]
-    assert (told.returncode, proposed) == (2, "0.01")
-    assert endpoint.bench("--price", "0.01,0.02", "--runs", "1", "--max-usd", proposed).returncode != 2
-    assert endpoint.result().state == "complete"
-    assert "cap" not in {finding.code for finding in endpoint.result().findings}
 
 
 SOAK = """\
@@ -136,12 +98,12 @@ def test_load_that_is_not_measured_is_paid_too(endpoint: Endpoint, tmp_path: Pat
     (tmp_path / "soak.yaml").write_text(SOAK)
     before = len(endpoint.server.truth())
     words = ["bench", str(tmp_path / "soak.yaml"), "--url", endpoint.url, "--model", "big", "--api-key-env", "A_KEY"]
-    words += ["--profile", "soak", "--price", "5,25", "--max-usd", "0.22", "--results", str(tmp_path / "results")]
+    words += ["--profile", "soak", "--price", "5,25", "--max-usd", "0.21", "--results", str(tmp_path / "results")]
     subprocess.run([sys.executable, "-m", "harness", *words], env=endpoint.environment, capture_output=True, timeout=120)
     truth = [one for one in endpoint.server.truth()[before:] if one.status == 200]
     spent = folder.read_result(query.find(tmp_path / "results", "latest")).spent
     assert spent is not None
-    assert spent.usd <= 0.22
+    assert spent.usd <= 0.21
     assert sum(one.prompt_tokens * 5 + one.tokens * 25 for one in truth) / 1e6 <= spent.usd * 1.01
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import UsageError
 from harness.load import prompts, stages
 from harness.load.prompts import Message, Reply, Source
 from harness.load.tokens import Ruler
@@ -17,7 +19,7 @@ from harness.schema.bill import Bill, Rates
 from harness.schema.job import Ask, Job, Stage
 from harness.schema.request import Record, Usage
 from harness.schema.workload import Cell, Profile, Sampling, Shape, TraceRow, Workload
-from harness.spending import Meter
+from harness.spending import Meter, require
 
 RATES = Rates(usd_mtok_in=5.0, usd_mtok_out=25.0, source="a list")
 
@@ -124,6 +126,55 @@ def test_the_sum_of_a_plan_is_enough_for_its_trials(changes: dict[str, object], 
     assert whole.requests - bill.BESIDE.requests >= trials.requests
     assert whole.input_tokens - bill.BESIDE.input_tokens >= trials.input_tokens
     assert whole.output_tokens - bill.BESIDE.output_tokens >= trials.output_tokens
+
+
+def _work(**changes: object) -> Workload:
+    return Workload(
+        profile_name="p",
+        profile=Profile(runs=1, max_runs=1),
+        cells=(msgspec.structs.replace(PLAIN, **changes),),
+        skipped=(),
+        seed=0,
+        sampling=Sampling(),
+    )
+
+
+GATEWAY, CLOUD = "http://127.0.0.1:4000", "https://api.example.org"
+TIERED = Rates(usd_mtok_in=5.0, usd_mtok_out=25.0, up_to_tokens=108, source="a list")
+
+
+@pytest.mark.parametrize(
+    ("url", "rates", "cap_usd", "said"),
+    [
+        (None, None, None, None),
+        (GATEWAY, None, None, None),
+        (GATEWAY, RATES, None, "may cost up to"),
+        (GATEWAY, RATES, 0.01, r"the questions before a run alone may cost \$0.20"),
+        (GATEWAY, RATES, 1.0, None),
+        (GATEWAY, None, 1.0, "what it charges is not known"),
+        (CLOUD, None, None, "what it charges is not known"),
+        (CLOUD.replace("https", "HTTPS"), None, None, "what it charges is not known"),
+        (CLOUD, RATES, None, "may cost up to"),
+        (CLOUD, TIERED, 1.0, None),
+        (CLOUD, msgspec.structs.replace(TIERED, up_to_tokens=107), 1.0, "listed at another price than those up to 107"),
+    ],
+)
+def test_what_may_charge_needs_a_price_and_a_sum(
+    url: str | None, rates: Rates | None, cap_usd: float | None, said: str | None
+) -> None:
+    """A gateway on one's own machine, too, once it has a price or a sum. The cell's requests have 108 tokens, answer and all."""
+    with nullcontext() if said is None else pytest.raises(UsageError, match=said):
+        require(url, rates, cap_usd, _work())
+
+
+def test_the_sum_that_is_proposed_is_enough() -> None:
+    """The worst case is less than a tenth of a cent, and rounded to the cent nothing."""
+    cheap = Rates(usd_mtok_in=0.01, usd_mtok_out=0.02, source="a list")
+    with pytest.raises(UsageError, match=r"up to \$0.01 ") as refused:
+        require(CLOUD, cheap, None, _work())
+    proposed = float(refused.value.hint.partition("--max-usd ")[2].partition(";")[0])
+    assert bill.of_workload(_work()).usd(cheap) <= proposed == 0.01
+    require(CLOUD, cheap, proposed, _work())
 
 
 @given(
