@@ -49,6 +49,11 @@ def test_a_prompt_of_unknown_length_has_a_token_a_byte_and_the_answers_before_it
     assert bill.of_job(_job(ask)).input_tokens == len(ask.body) + 300
 
 
+def test_a_later_turn_has_as_many_tokens_to_a_byte_as_the_first() -> None:
+    """The same text as that of 1,000 tokens, with their margin, and two answers of 100 in it."""
+    assert bill.of_job(_job(_ask(1000, 100), _ask(None, 100, turn=2))).input_tokens == 1100 + 1100 + 200
+
+
 def test_what_has_no_usage_may_have_cost_the_most_but_not_if_it_was_refused() -> None:
     job = _job(_ask(1000, 100))
     assert bill.of_records([_record(None)], job) == Bill(requests=1, input_tokens=1100, output_tokens=100)
