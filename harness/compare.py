@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness import reproduce
@@ -24,19 +24,19 @@ Pair = tuple[list[Measured], list[Measured]]
 """What a block gave: of the first, and of the second."""
 
 
-def in_turns(orders: tuple[Order, Order], blocks: int, measure: Callable[[Order], Path]) -> tuple[list[Pair], list[str]]:
-    """The blocks, and the results' ids in the order in which they were measured."""
-    found: list[Pair] = []
-    ids = []
+def in_turns(
+    orders: tuple[Order, Order], blocks: int, measure: Callable[[Order], Path]
+) -> Iterator[tuple[Pair, tuple[str, ...]]]:
+    """Each block when it is whole, and its results' ids in the order in which they were measured."""
     for block in range(blocks):
         pair: Pair = ([], [])
+        ids = []
         for letter in TURNS[block % 2]:
             which = "AB".index(letter)
             now = reproduce.read(measure(orders[which]))
             pair[which].append(now)
             ids.append(now.result.id)
-        found.append(pair)
-    return found, ids
+        yield pair, tuple(ids)
 
 
 def require_alike(one: Workload, two: Workload) -> None:
@@ -71,11 +71,13 @@ def of_results(one: Measured, two: Measured) -> Contrasts:
             f"two results were read, of {dates[0]} and {dates[1]}: whatever else was not the same at these times, such as the heat of the "
             "machine, is in the ratio too; two recipes are measured in turns (docs/reproduce.md)",
         ),
+        read=(one, two),
         ids=(one.result.id, two.result.id),
     )
 
 
-def of_blocks(blocks: Sequence[Pair], ids: Sequence[str]) -> Contrasts:
+def of_blocks(blocks: Sequence[Pair], ids: Sequence[str], asked: int) -> Contrasts:
+    """`asked`: for how many blocks; there are fewer where something ended it."""
     first = blocks[0][0][0], blocks[0][1][0]
     contrasts: list[Contrast] = []
     left_out = []
@@ -88,11 +90,17 @@ def of_blocks(blocks: Sequence[Pair], ids: Sequence[str]) -> Contrasts:
         for metric in MAIN:
             values = [tuple([_value(each, name, metric) for each in side] for side in block) for block in blocks]
             known = [(_known(one), _known(two)) for one, two in values]
-            if all(len(side) == 2 for pair in known for side in pair):
+            lengths = {len(side) for pair in known for side in pair}
+            if lengths == {2}:
                 contrasts.append(contrast.of_blocks(metric, name, known))
-    few = len(blocks) < LEAST_BLOCKS
-    notes = (f"{len(blocks)} blocks are too few for a word: it takes {LEAST_BLOCKS}",) if few else ()
-    return _made(first, contrasts, left_out, notes=notes, ids=tuple(ids), blocks=len(blocks))
+            elif lengths != {0}:
+                left_out.append(f"{name}, {metric}: some of the runs do not have it")
+    notes = [f"it was ended after {len(blocks)} of {asked} blocks"] if len(blocks) < asked else []
+    if len(blocks) < LEAST_BLOCKS:
+        are = "blocks are" if len(blocks) > 1 else "block is"
+        notes.append(f"{len(blocks)} {are} too few to tell the two apart: it takes {LEAST_BLOCKS}")
+    every = [each for block in blocks for side in block for each in side]
+    return _made(first, contrasts, left_out, notes=tuple(notes), read=every, ids=tuple(ids), blocks=len(blocks))
 
 
 def _made(
@@ -101,10 +109,14 @@ def _made(
     left_out: Sequence[str],
     *,
     notes: tuple[str, ...],
+    read: Sequence[Measured],
     ids: tuple[str, ...],
     blocks: int = 0,
 ) -> Contrasts:
+    """`read`: all that the contrasts are of."""
     one, two = pair
+    had = {cell.cell.id for cell in one.result.cells}
+    only = [cell.cell.id for cell in two.result.cells if cell.cell.id not in had]
     cells = {cell.id: cell for cell in two.plan.workload.cells}
     said = {
         cell.id: unlike((cell, one.plan.workload), (cells[cell.id], two.plan.workload))
@@ -118,11 +130,11 @@ def _made(
         two=names[1],
         blocks=blocks,
         contrasts=tuple(contrasts),
-        left_out=tuple(left_out),
+        left_out=(*left_out, *(f"{name}: result {one.result.id} has no such cell" for name in only)),
         differences=differences((one.result, one.plan), (two.result, two.plan)),
         notes=(
             *notes,
-            *(f"{name}: {said}" for name, each in zip(names, pair, strict=True) for said in reproduce.state(each.result)),
+            *(f"{each.plan.recipe_name} {each.result.id}: {said}" for each in read for said in reproduce.state(each.result)),
         ),
         results=ids,
     )

@@ -165,9 +165,11 @@ class Run:
             if clock.since(start) >= wanted:
                 return
             raw = self.folder.path / "soak.raw"
-            self._drive(
-                self.session.job(self.plan.workload.cells[0], SOAK_TRIAL - number, first=False), raw, lambda progress: None
-            )
+            job = self.session.job(self.plan.workload.cells[0], SOAK_TRIAL - number, first=False)
+            if not self._may(job):
+                return
+            self._drive(job, raw, lambda progress: None)
+            self.meter.add(drive.read_records(raw), job)
             raw.unlink()
             self.session.check_alive()
 
@@ -219,8 +221,7 @@ class Run:
         self._cool()
         index = len(self.trials)
         job = self.session.job(cell, index, first=not self.runs.get(cell.id))
-        if not self.meter.allows(job):
-            self._find("cap", "cells were not measured to the end: the next trial could have passed the sum that was agreed to")
+        if not self._may(job):
             if cell.id in self.runs:
                 self._work_out(cell, CAP)
             return CAP
@@ -262,7 +263,15 @@ class Run:
         self.session.check_alive()
         return reason
 
+    def _may(self, job: Job) -> bool:
+        """Whether it is within the sum that was agreed to."""
+        if self.meter.allows(job):
+            return True
+        self._find("cap", "cells were not measured to the end: the next trial could have passed the sum that was agreed to")
+        return False
+
     def _drive(self, job: Job, raw: Path, on_progress: Callable[[Progress], None]) -> ClientReport:
+        self.meter.begin(job)
         if self.plan.driver_host is None:
             return drive.drive(job, raw, on_progress, environment=self.order.environment, api_key=self.order.api_key)
         return drive.drive_from(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from harness import clock
 from harness.bench import bench
@@ -17,6 +19,7 @@ from harness.measure.latency import timing
 from harness.order import Now, Order
 from harness.recipe.document import Document
 from harness.schema.observation import Asked, Endpoint, Visit
+from harness.spending import dollars
 from harness.store import folder
 from harness.store.observations import Journal
 from harness.typed import converted
@@ -45,6 +48,11 @@ def read(path: Path) -> Asked:
     names = [endpoint.name for endpoint in found.endpoints]
     if not names or len(set(names)) < len(names):
         raise RecipeError(f"{path}: {'no endpoint is named' if not names else 'two endpoints have one name'}", HINT)
+    for endpoint in found.endpoints:
+        if endpoint.price and any(endpoint.price) and endpoint.max_usd is None:
+            raise RecipeError(
+                f"{path}: {endpoint.name} has a price, and no max_usd", "say what all visits together may cost: max_usd: 5"
+            )
     return found
 
 
@@ -56,6 +64,12 @@ class Observation:
             raise UsageError("--every is shorter than a second", "write it like --every 15m")
         self.asked, self.journal, self.root, self.ordering, self.every_s = asked, journal, root, ordering, every_s
         self.visits = journal.visits()
+        before = next((visit.every_s for visit in reversed(self.visits) if visit.every_s is not None), every_s)
+        if before != every_s:
+            raise UsageError(
+                f"{journal.path}: its visits were every {before:g} s, and now every {every_s:g} s",
+                f"go on with --every {before:g}s, or begin another journal: one is named after its file",
+            )
         self.start = datetime.datetime.fromisoformat(self.visits[0].when) if self.visits else clock.utc_now()
 
     @property
@@ -69,13 +83,12 @@ class Observation:
         for endpoint in self.asked.endpoints:
             if not any(visit.endpoint == endpoint.name and visit.round == number for visit in self.visits):
                 visit = self._visit(endpoint, number)
-                self.journal.add(visit)
-                self.visits.append(visit)
+                self._keep(visit)
                 say(_line(visit))
 
     def run(self, for_s: float, say: Callable[[str], None]) -> None:
-        """Round by round until `for_s` seconds after the first one."""
-        while True:
+        """Round by round until `for_s` seconds after the first one, which may have come already."""
+        while self.round * self.every_s < for_s:
             self.look(say)
             following = self.start + datetime.timedelta(seconds=(self.round + 1) * self.every_s)
             if (following - self.start).total_seconds() >= for_s:
@@ -85,22 +98,25 @@ class Observation:
 
     def _visit(self, endpoint: Endpoint, number: int) -> Visit:
         when = clock.utc_now().isoformat(timespec="seconds")
-        left = None if endpoint.max_usd is None else endpoint.max_usd - self._spent(endpoint)
+        visit = Visit(endpoint=endpoint.name, round=number, when=when, every_s=self.every_s)
         try:
-            order = self.ordering(endpoint, self.asked, left)
-            path, result = bench(order, self.root, _Silent())
-        except UsageError as error:  # nothing was sent
-            return Visit(endpoint=endpoint.name, round=number, when=when, error=error.message)
+            order, most = self._order(endpoint)
         except HarnessError as error:
-            most = None if order.rates is None else bill.of_workload(order.plan().workload).usd(order.rates)
-            return Visit(endpoint=endpoint.name, round=number, when=when, error=error.message, usd=most)
+            return replace(visit, asked=False, error=error.message)
+        try:
+            path, result = bench(order, self.root, _Silent())
+        except UsageError as error:
+            return replace(visit, asked=False, error=error.message)
+        except HarnessError as error:
+            return replace(visit, error=error.message, usd=most)
+        except (KeyboardInterrupt, SystemExit):
+            self._keep(replace(visit, asked=False, error="interrupted", usd=most))
+            raise
         records = [record for trial in folder.read(path).records.values() for record in trial if record.phase == "measure"]
         whole = [record for record in records if record.error is None]
         timings = [timing(record) for record in whole]
-        return Visit(
-            endpoint=endpoint.name,
-            round=number,
-            when=when,
+        return replace(
+            visit,
             result=result.id,
             sent=len(records),
             answered=len(whole),
@@ -109,6 +125,22 @@ class Observation:
             e2e_ms=tuple(round(each.e2e_ns / 1e6, 3) for each in timings if each.e2e_ns is not None),
             usd=result.spent.usd if result.spent else None,
         )
+
+    def _order(self, endpoint: Endpoint) -> tuple[Order, float | None]:
+        """With the most that the visit can cost. Raises `UsageError` where that is more than is left: it is made whole, or not at all."""
+        left = None if endpoint.max_usd is None else endpoint.max_usd - self._spent(endpoint)
+        order = self.ordering(endpoint, self.asked, left)
+        most = None if order.rates is None else bill.of_workload(order.plan().workload).usd(order.rates)
+        if left is not None and most is not None and most > left:
+            raise UsageError(
+                f"a visit may cost {dollars(most)}, and of max_usd {endpoint.max_usd:g} ${left:.4f} are left",
+                "agree to more, or observe less",
+            )
+        return order, most
+
+    def _keep(self, visit: Visit) -> None:
+        self.journal.add(visit)
+        self.visits.append(visit)
 
     def _spent(self, endpoint: Endpoint) -> float:
         return sum(visit.usd or 0.0 for visit in self.visits if visit.endpoint == endpoint.name)
@@ -128,6 +160,9 @@ def duration_s(text: str) -> float:
     """Seconds of `90s`, `15m`, `2h`, `7d`. Raises `UsageError`."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
     try:
-        return float(text[:-1]) * units[text[-1:]]
+        found = float(text[:-1]) * units[text[-1:]]
     except (KeyError, ValueError):
-        raise UsageError(f"'{text}' is not a duration", "write it like 90s, 15m, 2h or 7d") from None
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise UsageError(f"'{text}' is not a duration", "write it like 90s, 15m, 2h or 7d")
+    return found

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from harness.cli import reproduce as reproducing
 from harness.cli import settings
-from harness.errors import InvalidResult, UsageError
+from harness.errors import HarnessError, InvalidResult, UsageError
 
 if TYPE_CHECKING:
+    from harness.compare import Pair
     from harness.order import Order
     from harness.schema.contrast import Contrasts
     from harness.schema.recipe import Recipe
@@ -21,7 +22,7 @@ KEPT, KEPT_WIDTH = "comparison.txt", 100
 
 
 def compared(
-    names: tuple[str, str],
+    which: tuple[str, str],
     root: Path,
     ordering: tuple[Callable[[Recipe], Order], Callable[[Recipe], Order]],
     *,
@@ -36,7 +37,7 @@ def compared(
     from harness.reproduce import Measured
     from harness.schema.recipe import Recipe
 
-    one, two = (reproducing.find(name, root) for name in names)
+    one, two = (reproducing.find(name, root) for name in which)
     if isinstance(one, Measured) and isinstance(two, Measured):
         if blocks is not None or dry_run:
             raise UsageError("--blocks and --dry-run are for recipes: two results are only read", "leave them out")
@@ -61,15 +62,25 @@ def compared(
         print(said)
         return 0
     print(said, file=sys.stderr)
-    last = root
+    done: list[Path] = []
 
     def measure(order: Order) -> Path:
-        nonlocal last
-        last = reproducing.measured(order, root, quiet=json)
-        return last
+        if not json:
+            print(f"Run {len(done) + 1} of {len(turns)}: {turns[len(done)]}", file=sys.stderr, flush=True)
+        done.append(reproducing.measured(order, root, quiet=json))
+        return done[-1]
 
-    found, ids = compare.in_turns(orders, number, measure)
-    return _show(compare.of_blocks(found, ids), json, keep=last)
+    found: list[Pair] = []
+    ids: list[str] = []
+    try:
+        for pair, names in compare.in_turns(orders, number, measure):
+            found.append(pair)
+            ids += names
+    except (KeyboardInterrupt, SystemExit, HarnessError):
+        if found:
+            _show(compare.of_blocks(found, ids, number), json, keep=done[-1])
+        raise
+    return _show(compare.of_blocks(found, ids, number), json, keep=done[-1])
 
 
 def _duration(seconds: float) -> str:

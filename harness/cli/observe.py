@@ -26,6 +26,7 @@ def observe(
 ) -> None:
     """Visit several servers for days: availability, errors, drift of latency, and cost, local beside cloud."""
     from harness import observe as observing
+    from harness.cli.progress import interruptible
     from harness.store.observations import Journal
 
     folder = root or settings.results_root()
@@ -34,10 +35,11 @@ def observe(
         asked = observing.read(file)
         with journal.alone():
             observation = observing.Observation(asked, journal, folder, _order, observing.duration_s(every))
-            if once:
-                observation.look(print)
-            else:
-                observation.run(observing.duration_s(for_), print)
+            with interruptible():
+                if once:
+                    observation.look(print)
+                else:
+                    observation.run(observing.duration_s(for_), print)
     visits = journal.visits()
     if json:
         import msgspec

@@ -297,9 +297,10 @@ def _rates(text: str | None) -> tuple[float, ...] | None:
 def _charged(price: str | None, url: str | None, model: str | None) -> BillRates | None:
     """By `--price`, else by the list price of what an https endpoint serves."""
     from harness.schema.bill import Rates
+    from harness.spending import may_charge
 
     if price is None:
-        return _listed(url, model) if url and model and url.startswith("https://") else None
+        return _listed(url, model) if url and model and may_charge(url) else None
     try:
         sent, got = (float(part) for part in price.split(","))
     except ValueError:
@@ -314,7 +315,7 @@ def _listed(url: str, model: str) -> BillRates | None:
     from harness.facts import prices
     from harness.schema.bill import Rates
 
-    found = prices.at(url, model, clock.utc_now().date())
+    found = prices.most(url, model, clock.utc_now().date())
     if found is None or found.input_mtok.value is None or found.output_mtok.value is None:
         return None
     edition = prices.edition()

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 Price = Annotated[
     str | None,
     typer.Option(
-        metavar="IN,OUT", help="With --url https://…: dollars per million tokens.  [default: the list price, where it is known]"
+        metavar="IN,OUT", help="With --url: dollars per million tokens.  [default: the list price, where it is known]"
     ),
 ]
 MaxUsd = Annotated[
     float | None,
-    typer.Option("--max-usd", min=0.0, help="With --url https://…: agree to this sum; no trial begins that could pass it."),
+    typer.Option("--max-usd", min=0.0, help="With --url: agree to this sum; no trial begins that could pass it."),
 ]
 
 
@@ -34,6 +34,6 @@ def agreed(order: Order) -> Order:
     worst = bill.of_workload(order.plan().workload)
     if (usd := worst.usd(order.rates)) == 0:
         return order
-    print(f"This run may cost up to ${usd:,.2f}: {spending.said(worst, order.rates)}.", file=sys.stderr)
+    print(f"This run may cost up to {spending.dollars(usd)}: {spending.said(worst, order.rates)}.", file=sys.stderr)
     typer.confirm("Send it?", abort=True, err=True)
     return msgspec.structs.replace(order, cap_usd=usd)

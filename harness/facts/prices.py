@@ -48,9 +48,9 @@ def has(ref: str) -> bool:
     return provider in _providers() and name in _models(provider)
 
 
-def listed(ref: str, day: datetime.date, *, model: str = "") -> Price:
+def listed(ref: str, day: datetime.date, *, model: str = "", dearest: bool = False) -> Price:
     """The price on that day (UTC) of `provider/reference`, which is matched letter by letter. Where it depends on the hour it is that of
-    most hours, and the note says the others. Raises `FactsError` for a reference that the package does not have."""
+    most hours, or of the dearest, and the note says the others. Raises `FactsError` for a reference that the package does not have."""
     provider, _, name = ref.partition("/")
     if not has(ref):
         known = [f"{provider}/{name}" for name in _models(provider)] if provider in _providers() else list(_providers())
@@ -60,7 +60,7 @@ def listed(ref: str, day: datetime.date, *, model: str = "") -> Price:
             f"did you mean '{near}'?" if near else "references are provider/name, as that package has them",
         )
     by_hour = [_rates(price) for price in _each_hour(_models(provider)[name], day)]
-    usual = Counter(by_hour).most_common(1)[0][0]
+    usual = max(by_hour, key=_height) if dearest else Counter(by_hour).most_common(1)[0][0]
     source = Source(
         url=next(iter(_providers()[provider].pricing_urls or ()), PACKAGE),
         kind="package",
@@ -87,13 +87,29 @@ def listed(ref: str, day: datetime.date, *, model: str = "") -> Price:
 
 def at(url: str, model: str, day: datetime.date) -> Price | None:
     """The price of what the endpoint at `url` calls `model`, by the package's own patterns; None: it knows no such endpoint or model."""
+    ref = _ref(url, model)
+    return listed(ref, day) if ref else None
+
+
+def most(url: str, model: str, day: datetime.date) -> Price | None:
+    """The same at the dearest hour. None also where each request is charged for too, whatever its tokens."""
+    ref = _ref(url, model)
+    if ref is None:
+        return None
+    provider, _, name = ref.partition("/")
+    if any(price.requests_kcount for price in _each_hour(_models(provider)[name], day)):
+        return None
+    return listed(ref, day, dearest=True)
+
+
+def _ref(url: str, model: str) -> str | None:
     from genai_prices.data_snapshot import get_snapshot
 
     try:
         provider, found = get_snapshot().find_provider_model(model, None, None, url)
     except LookupError:
         return None
-    return listed(f"{provider.id}/{found.id}", day) if found.id in _models(provider.id) else None
+    return f"{provider.id}/{found.id}" if found.id in _models(provider.id) else None
 
 
 def of_model(model: Model, day: datetime.date, more: Sequence[Price] = ()) -> list[Price]:
@@ -189,6 +205,12 @@ def _rates(price: ModelPrice) -> _Rates:
     return row(-1), tuple(
         Tier(above_tokens=start, input_mtok=i, cached_input_mtok=c, output_mtok=o) for start, (i, c, o) in tiers
     )
+
+
+def _height(rates: _Rates) -> float:
+    """Of input and output together: what is dearer by the hour is so in both."""
+    (entry, _, output), _ = rates
+    return (entry or 0.0) + (output or 0.0)
 
 
 def _other_hours(by_hour: list[_Rates], usual: _Rates) -> str:

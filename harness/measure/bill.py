@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from harness.schema.request import Record
 from harness.schema.workload import WARMUP_ROUNDS, Cell, Workload
 
 MARGIN = 1.1
-"""Prompts are made to a length by an estimate of the server's tokenizer, and a schedule's number of requests is drawn."""
+"""Prompts are made to a length by an estimate of the server's tokenizer."""
 BESIDE = Bill(requests=20, input_tokens=20_000, output_tokens=4_000)
 """Questions before the run, canaries, and what measures the tokenizer."""
 
@@ -24,46 +24,69 @@ def of_workload(work: Workload) -> Bill:
 
 
 def _of_cell(cell: Cell, work: Workload) -> Bill:
-    profile = work.profile
+    runs = work.profile.max_runs
+    warmup = (runs + WARMUP_ROUNDS - 1) * cell.warmup
     if work.trace:
-        one = Bill(
-            requests=len(work.trace),
-            input_tokens=round(sum(row.prompt_tokens for row in work.trace) * MARGIN),
-            output_tokens=sum(row.output_tokens for row in work.trace),
+        prompts, answers = [row.prompt_tokens for row in work.trace], [row.output_tokens for row in work.trace]
+        return Bill(
+            requests=runs * len(prompts) + warmup,
+            input_tokens=round((runs * sum(prompts) + warmup * max(prompts)) * MARGIN),
+            output_tokens=runs * sum(answers) + warmup * max(answers),
         )
-        return _times(one, profile.max_runs)
-    measured = cell.requests if cell.rate is None else round(cell.rate * profile.seconds * MARGIN)
-    number = profile.max_runs * (measured + cell.warmup) + (WARMUP_ROUNDS - 1) * cell.warmup
+    number = runs * cell.requests + warmup
     if cell.prefix_caching:
         number *= 2  # each context goes into the cache by a request of its own
     longest = cell.context_tokens - cell.tg
     return Bill(requests=number, input_tokens=round(number * longest * MARGIN), output_tokens=number * cell.tg)
 
 
-def _times(bill: Bill, number: int) -> Bill:
-    return Bill(
-        requests=bill.requests * number, input_tokens=bill.input_tokens * number, output_tokens=bill.output_tokens * number
-    )
-
-
 def of_job(job: Job) -> Bill:
     """The most that a trial can cost."""
-    return sum((_of_ask(ask) for stage in job.stages for ask in (*stage.warmup, *stage.asks)), Bill())
+    return sum(_of_asks(job), Bill())
 
 
-def _of_ask(ask: Ask) -> Bill:
-    """A token is a byte at least; an answer that is put into the prompt later has at most as many as were asked for."""
-    sent: dict[str, Any] = msgspec.json.decode(ask.body)
+def _of_asks(job: Job) -> list[Bill]:
+    asks = [ask for stage in job.stages for ask in (*stage.warmup, *stage.asks)]
+    sent = [_sent(ask) for ask in asks]
+    known = [
+        ask.asked_prompt_tokens / max(1, _text_bytes(body))
+        for ask, body in zip(asks, sent, strict=True)
+        if ask.asked_prompt_tokens is not None
+    ]
+    return [_of_ask(ask, body, max(known, default=None)) for ask, body in zip(asks, sent, strict=True)]
+
+
+def _of_ask(ask: Ask, sent: Mapping[str, Any], tokens_a_byte: float | None) -> Bill:
+    """A prompt of unknown length has as many tokens to each byte of text as those of the same job whose length is known; else a token is
+    a byte at least. An answer that is put into the prompt later has at most as many as were asked for."""
     longest = int(sent.get("max_tokens") or sent.get("max_completion_tokens") or 0)
-    known = ask.asked_prompt_tokens
-    prompt = round(known * MARGIN) if known is not None else len(ask.body)
+    if ask.asked_prompt_tokens is not None:
+        prompt = round(ask.asked_prompt_tokens * MARGIN)
+    elif tokens_a_byte is not None:
+        prompt = round(_text_bytes(sent) * tokens_a_byte * MARGIN)
+    else:
+        prompt = len(ask.body)
     return Bill(requests=1, input_tokens=prompt + ask.turn * longest, output_tokens=longest)
+
+
+def _sent(ask: Ask) -> dict[str, Any]:
+    """Its fields, with empty answers where those of the same conversation go."""
+    found: dict[str, Any] = msgspec.json.decode(ask.body.replace("\0", '""'))
+    return found
+
+
+def _text_bytes(sent: Mapping[str, Any]) -> int:
+    return sum(len(message["content"].encode()) for message in sent["messages"])
 
 
 def of_records(records: Iterable[Record], job: Job) -> Bill:
     """What a trial did cost: by usage, or the most that a request without one can have cost."""
-    asks: Sequence[Ask] = [ask for stage in job.stages for ask in (*stage.warmup, *stage.asks)]
-    dearest = max((_of_ask(ask) for ask in asks), key=lambda bill: bill.input_tokens + bill.output_tokens, default=Bill())
+    each = _of_asks(job)
+    dearest = Bill(
+        requests=1,
+        input_tokens=max((bill.input_tokens for bill in each), default=0),
+        output_tokens=max((bill.output_tokens for bill in each), default=0),
+    )
     return sum((_of_record(record, dearest) for record in records), Bill())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 
@@ -18,20 +19,20 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     visits: int
     missed: int
-    """Instants that were asked for, up to the last visit of any server, at which nobody looked."""
+    """Instants that were asked for, up to the last visit of any server, at which nobody looked, or not to the end."""
     up: float | None
     """Share of visits at which at least one request was answered; None: no visit."""
     answered: float | None
     """Share of the requests sent; None: none was sent."""
     errors: dict[str, int]
     failures: dict[str, int]
-    """Visits at which nothing was measured, by why."""
+    """Instants at which nothing was measured, by why."""
     ttft_p50: Estimate
     ttft_p99: Estimate
     e2e_p50: Estimate
     e2e_p99: Estimate
     first_p50: Estimate
-    """TTFT of the first third of the visits."""
+    """Median over the first third of the visits, of each visit's median TTFT: requests of one visit are not independent of each other."""
     last_p50: Estimate
     """And of the last."""
     drift: str
@@ -47,15 +48,17 @@ def seen(visits: Sequence[Visit]) -> list[Seen]:
 
 
 def _seen(name: str, visits: list[Visit], rounds: int) -> Seen:
-    measured = [visit for visit in visits if not visit.error]
+    looked = [visit for visit in visits if visit.asked]
+    measured = [visit for visit in looked if not visit.error]
     sent = sum(visit.sent for visit in visits)
-    first, last = _median(visits[: len(visits) // 3]), _median(visits[-(len(visits) // 3) :] if len(visits) > 2 else [])
+    third = len(looked) // 3
+    first, last = _median_visit(looked[:third]), _median_visit(looked[len(looked) - third :])
     costs = [visit.usd for visit in visits if visit.usd is not None]
     return Seen(
         endpoint=name,
-        visits=len(visits),
-        missed=rounds - len({visit.round for visit in visits}),
-        up=sum(visit.answered > 0 for visit in visits) / len(visits) if visits else None,
+        visits=len(looked),
+        missed=rounds - len({visit.round for visit in looked}),
+        up=sum(visit.answered > 0 for visit in looked) / len(looked) if looked else None,
         answered=sum(visit.answered for visit in visits) / sent if sent else None,
         errors=dict(sum((Counter(visit.errors) for visit in visits), Counter())),
         failures=dict(Counter(visit.error for visit in visits if visit.error)),
@@ -72,6 +75,11 @@ def _seen(name: str, visits: list[Visit], rounds: int) -> Seen:
 
 def _median(visits: Sequence[Visit]) -> Estimate:
     return _percentile(visits, "ttft_ms", 50)
+
+
+def _median_visit(visits: Sequence[Visit]) -> Estimate:
+    found = stats.percentile([statistics.median(visit.ttft_ms) for visit in visits if visit.ttft_ms], 50)
+    return msgspec.structs.replace(found, reason=found.reason and found.reason.replace("request", "visit"))
 
 
 def _percentile(visits: Sequence[Visit], field: str, percent: float) -> Estimate:

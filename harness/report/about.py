@@ -59,7 +59,7 @@ def _sanity(found: Sanity) -> str:
 
 def _spent(spent: Spent) -> str:
     tokens = f"{spent.bill.input_tokens:,} tokens in, {spent.bill.output_tokens:,} out"
-    return f"${spent.usd:.4f} by usage at the price of {spent.rates.source} ({tokens}); agreed to ${spent.cap_usd:,.2f}"
+    return f"${spent.usd:.4f} by usage at the price of {spent.rates.source} ({tokens}); agreed to ${spent.cap_usd:,.4f}"
 
 
 def _power(result: Result) -> str:

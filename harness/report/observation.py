@@ -30,8 +30,9 @@ def summary(visits: Sequence[Visit], *, width: int, color: bool) -> str:
         ("call p50 ms", "right"),
         ("call p99 ms", "right"),
         ("drift", "left"),
-        ("spent $", "right"),
     ]
+    if charged := any(seen.usd is not None for seen in found):
+        columns.append(("spent $", "right"))
     rows = [
         [
             escape(seen.endpoint),
@@ -41,7 +42,7 @@ def summary(visits: Sequence[Visit], *, width: int, color: bool) -> str:
             _share(seen.answered),
             *map(_ms, (seen.ttft_p50, seen.ttft_p99, seen.e2e_p50, seen.e2e_p99)),
             seen.drift,
-            "" if seen.usd is None else f"{seen.usd:.4f}",
+            *(["" if seen.usd is None else f"{seen.usd:.4f}"] if charged else []),
         ]
         for seen in found
     ]
@@ -54,8 +55,8 @@ def summary(visits: Sequence[Visit], *, width: int, color: bool) -> str:
     parts += ["\n".join(text.wrapped(line, width=width) for line in wrong)] if wrong else []
     parts.append(_axis(visits, [seen.endpoint for seen in found], width, color))
     legend = (
-        f"up: visits with an answer. drift: TTFT of the first third of the visits against the last third. From {visits[0].when} "
-        f"to {visits[-1].when}."
+        "up: visits with an answer. missed: nobody was asked. drift: the visits' median TTFT in the first third of them against the last "
+        f"third. From {visits[0].when} to {visits[-1].when}."
     )
     parts.append(text.wrapped(legend, width=width))
     return "\n\n".join(parts)

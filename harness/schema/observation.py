@@ -38,6 +38,10 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """Which of the instants that were asked for, from 0."""
     when: str
     """RFC 3339, UTC."""
+    every_s: float | None = None
+    """Between two instants. None: a line of an older harness, which did not say."""
+    asked: bool = True
+    """False: nothing was learnt of the server, as nothing was sent (the sum is used up, a key is missing) or the visit was cut short."""
     result: str = ""
     """Id of the stored result; empty: there is none."""
     error: str = ""
@@ -49,4 +53,4 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     ttft_ms: tuple[float, ...] = ()
     e2e_ms: tuple[float, ...] = ()
     usd: float | None = None
-    """Of a visit that failed, the most that it can have cost. None: nothing is charged, or nothing was sent."""
+    """Of a visit that failed or was cut short, the most that it can have cost. None: nothing is charged, or nothing was sent."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from harness import compare, reproduce
 from harness.errors import UsageError
 from harness.schema.contrast import FASTER, NOT_TOLD, Contrasts
 from harness.store import folder
@@ -57,8 +61,40 @@ def test_recipes_are_measured_in_turns(turns: tuple[Path, Contrasts]) -> None:
     (rate,) = [each for each in found.contrasts if each.metric == "decode_tok_s"]
     assert rate.ratio == pytest.approx(1.25, rel=0.03)
     assert (rate.word, rate.p) == (NOT_TOLD, 1.0), "one block says nothing"
-    assert "1 blocks are too few for a word: it takes 6" in found.notes
+    assert "1 block is too few to tell the two apart: it takes 6" in found.notes
     assert "A  slow" in (paths[found.results[-1]] / "comparison.txt").read_text()
+
+
+def test_ctrl_c_keeps_the_blocks_that_are_whole(tmp_path: Path) -> None:
+    recipes(tmp_path)
+    words = ("compare", "slow.yaml", "fast.yaml", "--profile", "short", "--blocks", "2", "--runs", "1", "--json")
+    with subprocess.Popen(
+        [sys.executable, "-m", "harness", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        deadline = time.monotonic() + 100
+        while len(list(tmp_path.glob("results/[!.]*/*"))) < 5 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    found = msgspec.json.decode(out, type=Contrasts)
+    assert (found.blocks, len(found.results)) == (1, 4)
+    assert "it was ended after 1 of 2 blocks" in found.notes
+    assert len(list(tmp_path.glob("results/*/*/comparison.txt"))) == 1
+
+
+def test_what_some_runs_lack_and_how_any_of_them_was_is_said(turns: tuple[Path, Contrasts]) -> None:
+    root, found = turns
+    paths = {path.name.rpartition("-")[2]: path for path in root.glob("results/[!.]*/*")}
+    a, b, c, d = (reproduce.read(paths[each]) for each in found.results)
+    (cell,) = d.result.cells
+    bare = replace(cell, figures={name: figure for name, figure in cell.figures.items() if name != "ttft_ms"})
+    odd = replace(d, result=replace(d.result, cells=(bare,), state="interrupted"))
+    more = replace(b, result=replace(b.result, cells=(*b.result.cells, replace(cell, cell=replace(cell.cell, id="more")))))
+    made = compare.of_blocks([([a, odd], [more, c])], found.results, 1)
+    assert f"{cell.cell.id}, ttft_ms: some of the runs do not have it" in made.left_out
+    assert f"more: result {a.result.id} has no such cell" in made.left_out
+    assert any(d.result.id in note and "ended early" in note for note in made.notes)
 
 
 def test_what_was_told_to_be_compared_all_the_same_says_so(turns: tuple[Path, Contrasts]) -> None:

@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from harness.errors import UsageError
+from harness.measure import observation
+from harness.observe import duration_s
 from harness.schema.observation import Visit
 from harness.store.observations import Journal
 from tests.paced_server import paced
@@ -105,13 +109,55 @@ def test_what_was_killed_goes_on_where_it_was(place: Place) -> None:
     assert [visit.endpoint for visit in place.visits("killed")] == ["local", "dead"]
 
 
-def test_the_sum_of_all_visits_is_kept(place: Place) -> None:
-    """21 cents of which 5 are spent leave too little for the questions before a run."""
+@pytest.mark.parametrize("sum_usd", [0.21, 0.251])
+def test_the_sum_of_all_visits_is_kept(place: Place, sum_usd: float) -> None:
+    """Of which 5 cents are spent. What is left is too little for the questions before a run, or for them and the requests: in neither case
+    is anything sent, nor is the server said to be down."""
+    name = f"capped{sum_usd}"
     earlier = datetime.now(UTC) - timedelta(hours=2)
-    Journal(place.folder, "capped").add(Visit(endpoint="cloud", round=0, when=earlier.isoformat(), sent=1, usd=0.05))
-    place.observe("capped", "--once", "--every", "1h", endpoints=("cloud",), sum_usd=0.21)
-    _, second = place.visits("capped")
-    assert (second.round, "questions before a run alone may cost" in second.error) == (2, True)
+    Journal(place.folder, name).add(Visit(endpoint="cloud", round=0, when=earlier.isoformat(), sent=1, answered=1, usd=0.05))
+    _, out, _ = place.observe(name, "--once", "--every", "1h", endpoints=("cloud",), sum_usd=sum_usd)
+    _, second = place.visits(name)
+    assert (second.round, second.asked, second.usd) == (2, False, None)
+    assert "a visit may cost $0.2" in out
+    assert [seen.up for seen in observation.seen(place.visits(name))] == [1.0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_visit_that_is_cut_short_counts_as_the_most_that_it_can_have_cost(place: Place, number: int) -> None:
+    name = f"cut{number}"
+    child = place.start(name, "--every", "1h", endpoints=("cloud",))
+    before = set(place.folder.glob("localhost*/*"))
+    deadline = time.monotonic() + 60
+    while set(place.folder.glob("localhost*/*")) <= before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(number)
+    child.communicate(timeout=60)
+    (visit,) = place.visits(name)
+    assert (child.returncode, visit.asked, visit.error) == (128 + number, False, "interrupted")
+    assert visit.usd is not None
+    assert visit.usd > 0.2
+
+
+def test_what_is_over_is_not_begun_again(place: Place) -> None:
+    """As a service that is always started again would do."""
+    earlier = datetime.now(UTC) - timedelta(hours=2)
+    Journal(place.folder, "over").add(Visit(endpoint="local", round=0, when=earlier.isoformat(), sent=1, answered=1))
+    code, out, _ = place.observe("over", "--every", "15m", "--for", "1h", endpoints=("local",))
+    assert (code, len(place.visits("over")), "visits" in out) == (0, 1, True)
+
+
+def test_a_journal_keeps_its_step(place: Place) -> None:
+    """The numbers of its instants would mean other times."""
+    place.observe("step", "--once", "--every", "1h", endpoints=("dead",))
+    code, _, err = place.observe("step", "--once", "--every", "15m", endpoints=("dead",))
+    assert (code, "go on with --every 3600s" in err, len(place.visits("step"))) == (2, True, 1)
+
+
+@pytest.mark.parametrize("text", ["15", "m", "nand", "-1h", "0s", "infd"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a duration"):
+        duration_s(text)
 
 
 def test_a_visit_that_fails_counts_as_the_most_that_it_can_have_cost(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +181,7 @@ def test_two_do_not_write_one_journal(place: Place) -> None:
         ("endpoints: []", "no endpoint is named"),
         ("endpoints: [{name: a, url: 'http://x'}, {name: a, url: 'http://y'}]", "two endpoints have one name"),
         ("endpoints: [{name: a}]", "url"),
+        ("endpoints: [{name: a, url: 'http://x', price: [1, 2]}]", "a has a price, and no max_usd"),
         ("endpoints: [{name: a, url: 'http://x', key: s}]", "key"),
         ("- 1", "object"),
         ("a: [", "bad.yaml"),

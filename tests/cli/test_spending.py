@@ -73,6 +73,40 @@ def test_what_it_cost_is_what_the_servers_log_says(endpoint: Endpoint) -> None:
     assert "s3cret" not in (query.find(endpoint.results, "latest") / "result.json").read_text()
 
 
+def test_an_address_in_capitals_is_one_that_may_charge(endpoint: Endpoint) -> None:
+    before = len(endpoint.server.truth())
+    endpoint.url, small = endpoint.url.replace("https", "HTTPS"), endpoint.url
+    done = endpoint.bench()
+    endpoint.url = small
+    assert (done.returncode, "what it charges is not known" in done.stderr) == (2, True), done.stderr
+    assert len(endpoint.server.truth()) == before
+
+
+SOAK = """\
+recipe_version: "2"
+name: soak
+model: m
+runtime: openai
+harness:
+  profiles:
+    soak: {pp: [64], tg: [16], requests: 2, runs: 1, max_runs: 1, target: null, idle_seconds: 0, soak_seconds: 600}
+"""
+
+
+def test_load_that_is_not_measured_is_paid_too(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Ten minutes of it would cost more than the sum: it ends before."""
+    (tmp_path / "soak.yaml").write_text(SOAK)
+    before = len(endpoint.server.truth())
+    words = ["bench", str(tmp_path / "soak.yaml"), "--url", endpoint.url, "--model", "big", "--api-key-env", "A_KEY"]
+    words += ["--profile", "soak", "--price", "5,25", "--max-usd", "0.21", "--results", str(tmp_path / "results")]
+    subprocess.run([sys.executable, "-m", "harness", *words], env=endpoint.environment, capture_output=True, timeout=120)
+    truth = [one for one in endpoint.server.truth()[before:] if one.status == 200]
+    spent = folder.read_result(query.find(tmp_path / "results", "latest")).spent
+    assert spent is not None
+    assert spent.usd <= 0.21
+    assert sum(one.prompt_tokens * 5 + one.tokens * 25 for one in truth) / 1e6 <= spent.usd * 1.01
+
+
 @pytest.mark.parametrize("cap", [0.2, 0.21, 0.22])
 def test_the_sum_is_never_passed(endpoint: Endpoint, cap: float) -> None:
     before = len(endpoint.server.truth())

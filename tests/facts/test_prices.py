@@ -97,6 +97,16 @@ def test_a_price_by_the_hour_is_that_of_most_hours() -> None:
     assert listed.note == "in the hours from 1, 2, 3, 6, 7, 8, 9 o'clock UTC 1.32, 0.044, 3.96 (input, cached input, output)"
 
 
+def test_what_a_run_may_cost_goes_by_the_dearest_hour_and_by_tokens_alone() -> None:
+    deepseek = "https://api.deepseek.com"
+    usual, most = (ask(deepseek, "deepseek-v4-pro", DAY) for ask in (prices.at, prices.most))
+    assert usual is not None
+    assert most is not None
+    assert (usual.output_mtok.value, most.input_mtok.value, most.output_mtok.value) == (1.98, 1.32, 3.96)
+    sonar = "https://api.perplexity.ai", "sonar", DAY
+    assert (prices.at(*sonar) is not None, prices.most(*sonar)) == (True, None), "each request costs something too"
+
+
 def test_evidence() -> None:
     listed = prices.listed("openai/gpt-5.5", DAY)
     (source,) = listed.output_mtok.sources

@@ -33,6 +33,8 @@ def test_signs_by_hand() -> None:
     assert sign_flip([1.0, -2.0, 3.0]) == 6 / 8  # ±6, ±4 and ±2 of ±6, ±4, ±2, 0, 0
     assert sign_flip([0.1] * 6) == 2 / 64
     assert sign_flip([0.1] * 5) == 2 / 32
+    assert sign_flip([-0.1] * 6) == 2 / 64, "slower is as far as faster"
+    assert sign_flip([0.1, 0.3, 0.4, -0.1]) == 6 / 16, "0.9 twice, and 0.7 four times: also where its last bits differ"
 
 
 def test_two_results_by_hand() -> None:

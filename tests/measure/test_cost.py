@@ -86,6 +86,11 @@ def test_break_even(listed: float, hardware: float, days: float) -> None:
     assert value(offered(listed, price=hardware).break_even_days_electricity) == pytest.approx(days, abs=0.06)
 
 
+def test_an_offer_that_costs_what_the_electricity_does_never_pays() -> None:
+    here = local_cost(demand(), local(), "USD").with_idle.per_day
+    assert cost.break_even(demand(), local(), here, "p", "USD").why.startswith("never: saves nothing")
+
+
 def test_break_even_against_the_same_weights() -> None:
     """4699 / (0.30 - 0.142276) = 29,793 d; with idle hours it is never, since electricity alone is 0.2969 at 25 W, and 0.371 at 37 W."""
     found = offered(SMALL_4)
@@ -172,6 +177,8 @@ def test_tiers() -> None:
     assert "prices above 272,000 input tokens" in above.how
     cached = api_cost(demand(1000, 1, input_tokens=300_000, cached=0.1), gpt, "USD").per_day
     assert cached.why == "cached input price: not listed above 272,000 input tokens"
+    day = value(api_cost(demand(1, 1000, input_tokens=1000), gpt, "USD").per_day)
+    assert day == pytest.approx(5.03), "a day's tokens are not one request's"
     assert "whether long inputs cost more is not known" in api_cost(demand(), price(30, tiers=None), "USD").per_day.how
 
 
