@@ -29,8 +29,8 @@ BENCHY_LEFT_OUT = {
     "std": "it tells how far requests differ, not how sure the mean is",
 }
 BENCHY_CAVEAT = (
-    "decode rests on token ids; of a server that sends none llama-benchy divides N-1, which is too high under speculative decoding, and the "
-    "file does not say which"
+    "decode rests on token ids; of a server that sends none llama-benchy divides N-1, which is too high under speculative decoding, "
+    "and the file does not say which"
 )
 VLLM_LEFT_OUT = {
     "mean_tpot_ms and the like": "it divides by N-1, and the first event may carry several tokens",

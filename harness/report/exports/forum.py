@@ -109,6 +109,8 @@ def _remarks(result: Result) -> Iterator[str]:
     for cell in result.cells:
         if rest := [finding for finding in cell.findings if finding.severity == "warning"]:
             yield f"{cell.cell.words}: {_codes(rest)}"
+    if any(cell.cell.concurrency is None for cell in result.cells):
+        yield "At a rate, TTFT and calls count from when a request was due"
     yield "±: 95 % interval of the mean over runs; a percentile is told only of requests enough for it; decode is of one stream"
 
 
@@ -138,7 +140,7 @@ def _again(result: Result, plan: Plan) -> Iterator[str]:
     yield f"    {' '.join(words)}"
     if plan.overrides:
         yield ""
-        yield f"Set by hand: {one_line(', '.join(sorted(plan.overrides)))} (their values are in the result's plan.json)."
+        yield f"Settings changed: {one_line(', '.join(sorted(plan.overrides)))} (to what, the result's plan.json has)."
     if plan.launch is None:
         yield ""
         yield "The server already ran: how it was started is not known."
