@@ -14,8 +14,8 @@ import msgspec
 from harness.schema.result import Point
 
 IMPORT_VERSION = 1
-Amount = Annotated[float, msgspec.Meta(ge=0)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Metric(msgspec.Struct, frozen=True):
