@@ -62,11 +62,7 @@ def test_what_llama_benchys_format_cannot_tell_is_empty_and_said() -> None:
     assert [line.partition(": ")[0::2] for line in made.left_out] == [
         ("pp514 tg8 2/s", "llama-benchy knows no open loop"),
         ("pp516 tg8 c1", "it is invalid"),
-        (
-            "pp512 tg8 c2",
-            "its totals: llama-benchy's are of rounds of one request a slot that begin together, and these do not (in the profile "
-            "spark-arena-v2 they do)",
-        ),
+        ("pp512 tg8 c2", "of its totals 1 of 1 rounds: their requests, one a slot, do not begin together"),
         ("pp515 tg8 c1", "its prefill: an empty first event came early, and llama-benchy times prefill by the first event"),
     ]
 
@@ -194,3 +190,12 @@ def test_a_recipe_that_was_made_of_an_address_is_not_named() -> None:
     plan = msgspec.structs.replace(plan, recipe_path="http://10.1.2.3:8000", launch=None)
     for made in FORMATS.values():
         assert "10.1.2.3" not in made(result, plan, records).text
+
+
+def test_of_rounds_those_count_that_begin_together() -> None:
+    late = [exported.answer(0, 0), exported.answer(150, 1)]
+    together = [exported.answer(0, 0), exported.answer(5, 1)]
+    made = benchy.as_json(*exported.result((streams.cell(2), [late, together])))
+    (run,) = json.loads(made.text)["benchmarks"]
+    assert run["tg_throughput"]["values"] == [pytest.approx(14 / 0.075)]
+    assert made.left_out == ("pp512 tg8 c2: of its totals 1 of 2 rounds: their requests, one a slot, do not begin together",)

@@ -52,17 +52,7 @@ def as_csv(result: Result, plan: Plan, records: Records) -> Export:
 def _report(result: Result, plan: Plan, records: Records) -> tuple[Benchy, tuple[str, ...]]:
     cells, left_out = base.told(result, records, _cannot)
     benchmarks = tuple(map(_run, cells))
-    left_out += [
-        f"{told.found.cell.words}: its totals: llama-benchy's are of rounds of one request a slot that begin together, and these do not "
-        "(in the profile spark-arena-v2 they do)"
-        for told, run in zip(cells, benchmarks, strict=True)
-        if run.tg_throughput is None and run.tg_req_throughput is not None
-    ]
-    left_out += [
-        f"{told.found.cell.words}: its prefill: an empty first event came early, and llama-benchy times prefill by the first event"
-        for told, run in zip(cells, benchmarks, strict=True)
-        if run.est_ppt is None and run.ttfr is not None
-    ]
+    left_out += [line for told, run in zip(cells, benchmarks, strict=True) for line in _missing(told, run)]
     report = Benchy(
         version=f"spark-harness {result.harness_version}",
         timestamp=f"{datetime.datetime.fromisoformat(result.anchor.wall):%Y-%m-%d %H:%M:%SZ}",
@@ -76,6 +66,14 @@ def _report(result: Result, plan: Plan, records: Records) -> tuple[Benchy, tuple
     return report, tuple(left_out)
 
 
+def _missing(told: Told, run: BenchyRun) -> Iterator[str]:
+    rounds = sum(map(len, map(_rounds, told.runs)))
+    if run.concurrency > 1 and (apart := rounds - len(_batches(told.runs))):
+        yield f"{told.found.cell.words}: of its totals {apart} of {rounds} rounds: their requests, one a slot, do not begin together"
+    if run.est_ppt is None:
+        yield f"{told.found.cell.words}: its prefill: an empty first event came early, and llama-benchy times prefill by the first event"
+
+
 def _cannot(cell: Cell) -> str | None:
     if cell.concurrency is None:
         return "llama-benchy knows no open loop"
@@ -87,7 +85,7 @@ def _run(told: Told) -> BenchyRun:
     concurrency = cell.concurrency or 1
     asked = cell.pp if cell.prefix_caching else cell.prompt_tokens
     requests = [request for run in told.runs for request in run.valid]
-    batches = _batches(told.runs, concurrency)
+    batches = _batches(told.runs) if concurrency > 1 else [[request] for request in requests]
     late = not any(map(_early, requests))
     pp = _metric([_pp(request, asked) for request in requests]) if late else None
     tg = _metric([request.timing.decode_tok_s for request in requests])
@@ -118,14 +116,10 @@ def _metric(values: Sequence[float | None]) -> Metric | None:
     return Metric(average, spread, tuple(known))
 
 
-def _batches(runs: Sequence[Run], concurrency: int) -> list[list[Request]]:
-    """Rounds of one request a slot that begin together, as llama-benchy has them: all are sent before any gets a token. None where a
-    round is not so."""
-    rounds = [requests for run in runs for requests in _rounds(run)]
-    if concurrency == 1:
-        return [[request] for requests in rounds for request in requests if request.excluded is None]
-    sound = [[request for request in requests if request.excluded is None] for requests in rounds]
-    return [batch for batch in sound if batch] if all(map(_together, filter(None, sound))) else []
+def _batches(runs: Sequence[Run]) -> list[list[Request]]:
+    """Rounds of one request a slot that begin together, as llama-benchy has them: all are sent before any gets a token."""
+    rounds = ([request for request in requests if request.excluded is None] for run in runs for requests in _rounds(run))
+    return [requests for requests in rounds if requests and _together(requests)]
 
 
 def _together(batch: Sequence[Request]) -> bool:
