@@ -50,6 +50,8 @@ def test_llama_benchys_figures_are_those_of_its_requests() -> None:
     assert entries["ttft_p50_ms"].value == pytest.approx(np.median(four["e2e_ttft"]["values"]))
     assert (entries["ttft_p90_ms"].value, entries["ttft_p90_ms"].why) == (None, "needs 16 more requests")
     assert (entries["concurrency"].value, entries["output_tok_s"].value) == (4, None)
+    several = _taken("llama-benchy.json").points[1].figures["decode_tok_s"]
+    assert (several.value, several.reason) == (None, "it is a mean over requests; ours weighs each by its time")
     said = entries["decode_tok_s"]
     assert (said.origin, said.date, said.sources[0].url) == ("imported", DAY, "example.org, a post")
     assert said.how.startswith(
@@ -97,6 +99,8 @@ def test_vllms_ttft_counts_only_where_the_first_event_has_a_token() -> None:
 def test_appended_runs_are_points_of_their_loads() -> None:
     rate, one = _taken("vllm-appended.json").points
     assert (rate.concurrency, rate.rate, one.concurrency, one.rate) == (None, 20.0, 1, None)
+    capped = _taken("vllm-chat.json", request_rate=20).points[0]
+    assert (capped.concurrency, capped.rate) == (None, 20.0), "a rate with a cap is no closed loop"
     burst = _taken("vllm-chat.json", max_concurrency=None).points[0]
     assert (burst.concurrency, burst.shape) == (None, "pp23 tg32 all at once, lengths on average")
     assert _row("vllm-chat.json", _taken("vllm-chat.json", max_concurrency=None)).entries["concurrency"].value is None
@@ -120,7 +124,7 @@ def test_what_is_imported_stands_beside_nothing_that_was_measured() -> None:
         ("measured", ()),
         ("imported", ()),
     ]
-    assert list(scaling.steps(board)) == []
+    assert (ours.nodes, theirs.nodes, list(scaling.steps(board))) == (1, None, [])
     shown = report.table(pick.sort(board, "decode_tok_s"), ("decode_tok_s",), width=100, color=False)
     assert "100.2§" in shown
     assert "§ imported from another program's file, not measured here, not verifiable: raw data are missing" in shown

@@ -63,7 +63,14 @@ def primed() -> list[list[Record]]:
             at = turn * 1000.0
             records += [answer(at, 4 * turn + slot, counts=(1,), tokens=1, asked=1, phase="prime") for slot in range(2)]
             records += [
-                answer(at + 300 + slot * late, 4 * turn + 2 + slot, ttft=60 + 5 * slot + turn, prompt=4096 + 512, cached=4096)
+                answer(
+                    at + 300 + slot * late,
+                    4 * turn + 2 + slot,
+                    ttft=60 + 5 * slot + turn,
+                    counts=(2, 3, 2, 1),
+                    prompt=4608,
+                    cached=4096,
+                )
                 for slot in range(2)
             ]
         for place, record in enumerate(records):

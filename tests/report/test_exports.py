@@ -74,6 +74,10 @@ def test_tokens_that_nobody_counted_are_not_spread() -> None:
     (run,) = json.loads(benchy.as_json(*exported.result((streams.cell(), [[uncounted]]))).text)["benchmarks"]
     assert [run[name] for name in ("tg_throughput", "tg_req_throughput", "peak_throughput")] == [None] * 3
     assert run["e2e_ttft"]["values"] == [100.0]
+    (run,) = json.loads(benchy.as_json(*exported.result((streams.cell(), [[uncounted, exported.answer(300, 1)]]))).text)[
+        "benchmarks"
+    ]
+    assert run["tg_throughput"] is None, "a mean of the other would be of other requests"
 
 
 @pytest.mark.parametrize("name", FROM_RAW)
@@ -190,6 +194,17 @@ def test_a_recipe_that_was_made_of_an_address_is_not_named() -> None:
     plan = msgspec.structs.replace(plan, recipe_path="http://10.1.2.3:8000", launch=None)
     for made in FORMATS.values():
         assert "10.1.2.3" not in made(result, plan, records).text
+
+
+def test_a_second_ends_where_the_next_begins() -> None:
+    made = exported.result((streams.cell(tg=3), [[exported.answer(0, 0, counts=(1, 1, 1), step=500, tokens=3, asked=3)]]))
+    (run,) = json.loads(benchy.as_json(*made).text)["benchmarks"]
+    assert run["peak_throughput"]["values"] == [2.0]
+
+
+def test_a_row_without_totals_is_none_as_for_sparkrun() -> None:
+    rows = benchy.as_csv(*exported.everything()).text.splitlines()
+    assert [row.split(",")[1] for row in rows] == ["test_name", "pp512 (c1)", "tg8 (c1)", "tg8 (c1)"]
 
 
 def test_of_rounds_those_count_that_begin_together() -> None:
