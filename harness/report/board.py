@@ -15,7 +15,7 @@ from harness.schema.board import Board, Entry, Row
 MARKS = {"measured": "", "published": "*", "listed": "†", "claimed": "?", "computed": "", "assessed": "‡"}
 """Behind a number, by its origin."""
 LEGEND = {
-    "published": "* published by somebody, not measured here",
+    "published": "* published by somebody, or computed from that alone: not measured here",
     "listed": "† by its price list, or its terms",
     "claimed": "? claimed without evidence",
     "assessed": "‡ self-assessed, by public evidence",
@@ -130,7 +130,16 @@ def value(entry: Entry) -> str:
 def _cell(entry: Entry, notes: _Notes) -> str:
     if entry.value is None:
         return f"{MISSING}{notes.mark(entry.why)}"
-    return f"{value(entry)}{MARKS.get(entry.origin, '')}"
+    return f"{value(entry)}{mark(entry)}"
+
+
+def mark(entry: Entry) -> str:
+    return MARKS.get(_shown_origin(entry), "")
+
+
+def _shown_origin(entry: Entry) -> str:
+    """What was computed without anything that was measured here counts as what it was computed from."""
+    return "published" if entry.origin == "computed" and not entry.result else entry.origin
 
 
 def header(name: str) -> str:
@@ -151,7 +160,9 @@ def split(board: Board, names: Sequence[str]) -> tuple[list[str], Mapping[str, l
 
 def _has(board: Board, names: Sequence[str], origin: str) -> bool:
     return any(
-        row.entries[name].value is not None and row.entries[name].origin == origin for row in board.rows for name in names
+        row.entries[name].value is not None and _shown_origin(row.entries[name]) == origin
+        for row in board.rows
+        for name in names
     )
 
 
