@@ -1,5 +1,5 @@
-"""Systems of one's own → what a million tokens of theirs cost, and when they have paid for themselves: the sums of `harness cost`, of a
-machine that is busy all day with requests as long as the measured ones."""
+"""Systems of one's own → what a million tokens of theirs cost, and when they have paid for themselves: the sums of `harness cost`, of as
+many requests as are sure to fit into a day, as long as the measured ones."""
 
 from __future__ import annotations
 
@@ -73,31 +73,35 @@ class Sums:
         }
         return {name: _beside(entry, UNITS[name], local.notes) for name, entry in found.items()}
 
-    def _break_even(self, demand: Demand, local: Local, price: Price | None, why: str) -> Entry:
+    def _break_even(self, demand: Demand, local: Local, price: Price | None, chosen_by: Entry) -> Entry:
+        """`chosen_by`: why it is against that price, or that there is none."""
         if price is None:
-            return Entry(why=why)
+            return chosen_by
         name, currency = cost.offer_name(price), self._assumed.currency
         there = api_cost(demand, price, currency, self._rates).per_day
         found = cost.break_even(demand, local, there, name, currency, self._rates)
-        return msgspec.structs.replace(found, how=f"against {name}: {found.how}") if is_number(found) else found
+        if not is_number(found):
+            return found
+        sources = tuple(dict.fromkeys((*found.sources, *chosen_by.sources)))
+        return msgspec.structs.replace(found, how=f"against {name}: {found.how}", sources=sources)
 
-    def _closed(self, own: Model | None) -> tuple[Price | None, str]:
+    def _closed(self, own: Model | None) -> tuple[Price | None, Entry]:
         """The list price of the model that the quality columns compare with."""
         tax, best = quality.best_closed(self._facts, own)
-        if best is None:
-            return None, tax.why
-        model = lookup.model_of(self._facts, best.model or "")
-        price = prices.own(model, self._day) if model else None
-        return price, f"no price of its maker is known of {best.model}"
+        model = lookup.model_of(self._facts, best.model or "") if best else None
+        if model is None or not is_number(tax):
+            return None, tax
+        price = prices.own(model, self._day)
+        return price, tax if price else Entry(why=f"no price of its maker is known of {model.id}")
 
-    def _hosted(self, demand: Demand, own: Model | None) -> tuple[Price | None, str]:
+    def _hosted(self, demand: Demand, own: Model | None) -> tuple[Price | None, Entry]:
         """The cheapest for this demand."""
         if own is None:
-            return None, quality.NOT_NAMED
+            return None, Entry(why=quality.NOT_NAMED)
         listed = prices.of_model(own, self._day, self._facts.prices)
         sums = [(api_cost(demand, price, self._assumed.currency, self._rates).per_day, price) for price in listed]
         known = [(number(entry), price) for entry, price in sums if is_number(entry)]
-        return min(known, key=lambda pair: pair[0], default=(0.0, None))[1], NOT_HOSTED
+        return min(known, key=lambda pair: pair[0], default=(0.0, None))[1], Entry(why=NOT_HOSTED)
 
 
 def unknown(why: str) -> dict[str, Entry]:
@@ -163,6 +167,6 @@ def assumptions(assumed: Assumed, facts: Facts, day: datetime.date) -> str:
     into = f", {rate.value:g} {rate.unit} {rate.how}" if rate is not None and is_number(rate) else ""
     price = f"{kwh.value:g} {kwh.unit}" if is_number(kwh) else "electricity whose price is not known"
     return (
-        f"costs of machines of one's own: busy all day with requests as long as the measured ones, watts of the widest scope that was "
-        f"measured, {price} ({kwh.how}){into}, machines last {assumed.lifetime_years:g} years; docs/cost.md"
+        "costs of machines of one's own: as many requests as are sure to fit into a day, as long as the measured ones; watts of the widest "
+        f"scope that was measured, {price} ({kwh.how}){into}, machines last {assumed.lifetime_years:g} years; docs/cost.md"
     )

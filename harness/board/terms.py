@@ -56,9 +56,9 @@ def of_run(summary: Summary, facts: Facts, *, seat: str | None, day: datetime.da
         **assessed(sovereignty.local(summary, facts, seat=seat, day=day)),
         "leaves_desk": left,
         "parent_seat": home,
-        "residency": _if_nothing_left(left, "this machine", "nothing left it"),
+        "residency": _if_nothing_left(left, "this machine", "measured", "nothing left it"),
         "residency_eu": _residency_eu(left, home),
-        "trains_on_data": _if_nothing_left(left, "no", "nobody else had what was sent"),
+        "trains_on_data": _if_nothing_left(left, "no", "computed", "nobody else had what was sent"),
     }
 
 
@@ -82,21 +82,22 @@ def assessed(found: Assessment) -> dict[str, Entry]:
     score = sovereignty.entry(found)
     entries = {"sovereignty": score, "coverage": score, "seal": score}
     if score.value is not None:
-        values = {"coverage": round(found.coverage, 1), "seal": sovereignty.seal(found.seal_low, found.seal_high)}
-        entries |= {name: msgspec.structs.replace(score, value=value, low=None, high=None) for name, value in values.items()}
+        plain = msgspec.structs.replace(score, low=None, high=None)
+        level = sovereignty.seal(found.seal_low, found.seal_high)
+        entries["coverage"] = msgspec.structs.replace(plain, value=round(found.coverage, 1), unit="%")
+        entries["seal"] = msgspec.structs.replace(plain, value=level, unit="")
     return entries | {name: sovereignty.objective(found, ident) for name, ident in OBJECTIVES.items()}
 
 
-def _if_nothing_left(left: Entry, value: str, why: str) -> Entry:
+def _if_nothing_left(left: Entry, value: str, origin: str, how: str) -> Entry:
     if left.value == "no":
-        return msgspec.structs.replace(left, value=value, how=f"{why}: {left.how}")
+        return msgspec.structs.replace(left, value=value, origin=origin, how=f"{how}: {left.how}")
     return Entry(why=left.why or f"something left the machine: {left.how}")
 
 
 def _residency_eu(left: Entry, home: Entry) -> Entry:
-    here = _if_nothing_left(left, "this machine", "nothing left it")
-    if home.value is None or here.value is None:
-        return Entry(why=home.why or here.why)
-    return msgspec.structs.replace(
-        here, value="yes" if home.value in sovereignty.EEA else "no", origin="computed", sources=home.sources
-    )
+    if home.value is None:
+        return home
+    inside = "yes" if home.value in sovereignty.EEA else "no"
+    found = _if_nothing_left(left, inside, "computed", f"the machine stands in {home.value}, and nothing left it")
+    return msgspec.structs.replace(found, sources=home.sources) if found.value is not None else found

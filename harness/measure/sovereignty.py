@@ -108,10 +108,10 @@ def best(criterion: Criterion) -> int:
 
 def _answer(criterion: Criterion, rules: Iterable[Rule], known: Known) -> Answer:
     evidence = []
-    for rule in rules:
+    for rule in (each for each in rules if each.criterion == criterion.id):
         facts = [known[name] for name in rule.columns if name in known]
         values = tuple(fact.value for fact in facts if fact.value is not None and fact.sources)
-        if rule.criterion == criterion.id and len(values) == len(rule.columns) and (span := rule.spans.get(values)):
+        if len(values) == len(rule.columns) and (span := rule.spans.get(values)):
             low, high = span
             evidence.append(Evidence(columns=rule.columns, facts=tuple(facts), low=low, high=high, why=rule.why))
     return Answer(

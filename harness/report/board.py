@@ -22,6 +22,8 @@ LEGEND = {
 }
 AS_SAID = ("published", "listed", "claimed")
 """Others' figures have the digits that they gave them."""
+FINEST = 0.005
+"""Of a sum: intervals below this give it no more digits."""
 MISSING = "–"
 
 
@@ -124,6 +126,8 @@ def value(entry: Entry) -> str:
     if isinstance(entry.value, int) or entry.origin in AS_SAID:
         return f"{entry.value:,.10g}"
     half = None if entry.low is None or entry.high is None else (entry.high - entry.low) / 2
+    if half is None or (entry.origin == "computed" and half < FINEST * abs(entry.value)):
+        return text.number(entry.value)
     return text.number(entry.value, half or None)
 
 
