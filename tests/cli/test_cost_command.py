@@ -142,6 +142,14 @@ def test_text_and_markdown(tmp_path: Path) -> None:
     assert "| anthropic: claude-opus-4-7 | 12.5 | 375 | 25.0 | 25.0 | 2.72 | 385 d |" in page.stdout
 
 
+def test_prices_at_other_hours_are_named(tmp_path: Path) -> None:
+    done = harness(tmp_path, "cost", *ARTICLE, *PAID, "--idle-watts", "25", "--hosted", "deepseek:deepseek-v4-pro")
+    assert (
+        "deepseek: deepseek-v4-pro: not reckoned with: in the hours from 1, 2, 3, 6, 7, 8, 9 o'clock UTC 1.32, 0.044, 3.96 "
+        "(input, cached input, output)"
+    ) in " ".join(done.stdout.split())
+
+
 def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     done = harness(tmp_path, "cost", *ARTICLE[:-4], "--requests-per-day", "20000", *PAID, "--idle-watts", "25")
     assert done.returncode == 0
