@@ -35,8 +35,8 @@ def test_the_price_of_electricity_is_the_last_of_that_country_and_customer() -> 
     rows = [
         Electricity(country=country, customer=customer, period=period, currency="EUR", per_kwh=fact(value))
         for country, customer, period, value in (
-            ("DE", "household", "2025-H1", 1),
             ("DE", "household", "2024-H2", 2),
+            ("DE", "household", "2025-H1", 1),
             ("DE", "business", "2025-H2", 3),
             ("FR", "household", "2025-H2", 4),
         )
