@@ -8,31 +8,25 @@ from pathlib import Path
 
 import msgspec
 
+from harness.board.costs import GIVEN, electricity, machine_price, rates
 from harness.errors import StoreError, UsageError, did_you_mean
 from harness.facts import lookup, prices
 from harness.measure import cost, cost_inputs
 from harness.measure.cost_local import saturated
-from harness.measure.entries import Undefined, given, of_fact
+from harness.measure.entries import Undefined, given
 from harness.measure.quality import win_rate
 from harness.schema.board import Entry
-from harness.schema.cost import Comparison, Demand, Exchange, Local
+from harness.schema.cost import Assumed, Comparison, Demand, Local
 from harness.schema.facts import Facts, Model, Price, Rating
-from harness.store import folder
+from harness.schema.result import Point, Result, Summary
+from harness.store import folder, index
 
-SPARK = "DGX Spark"
-MACHINES = {"NVIDIA GB10": SPARK}
-"""Whose price stands for a machine, by its GPU's name, unless one is named. Makers of its twins ask other prices."""
 SATURATED = "no number of requests was given: as many as fit into a day"
-GIVEN = "as given"
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(Assumed, frozen=True, kw_only=True):
     """What was said. None: it is taken from the result or the facts."""
 
-    currency: str = "USD"
-    """Of every bare number here, and of what comes out."""
-    rates: dict[str, tuple[float, datetime.date]] = {}
-    """What one of another currency is in it, and since when."""
     requests_per_day: float | None = None
     input_tokens_per_request: float | None = None
     output_tokens_per_request: float | None = None
@@ -43,14 +37,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     prefill_tok_s: float | None = None
     active_w: float | None = None
     idle_w: float | None = None
-    electricity_per_kwh: float | None = None
-    country: str = "EU"
-    customer: str = "household"
-    hardware: str | None = None
-    machine_price: float | None = None
     machines: int | None = None
     copies: int = 1
-    lifetime_years: float = 3.0
     model: str | None = None
     against: tuple[str, ...] = ()
     """Ids of models, at their makers' prices."""
@@ -60,21 +48,17 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_result(path: Path, ask: Ask, facts: Facts, day: datetime.date) -> Comparison:
     """Raises `UsageError`, `StoreError`."""
-    result, (plan, _) = folder.read_result(path), folder.read_origin(path)
-    cell = cost_inputs.cell_named(result.cells, ask.cell) if ask.cell else cost_inputs.busiest(result)
-    if cell is None and ask.cell:
-        known = ", ".join(each.cell.id for each in result.cells)
-        raise UsageError(f"result {result.id} has no one cell called '{ask.cell}'", f"one of {known}")
+    result = folder.read_result(path)
+    summary = index.summary(result, path)
+    cell = _named(result, summary, ask.cell) if ask.cell else cost_inputs.busiest(summary)
     if cell is None:
         raise StoreError(f"result {result.id} has no cell whose speed counts", "harness results show says why; or give --tok-s")
-    gpus = sorted({gpu.name for gpu in result.machine.gpus})
-    machine = MACHINES.get(gpus[0]) if len(gpus) == 1 else None
     system = cost_inputs.of_cell(
-        result,
+        summary,
         cell,
         electricity_per_kwh=electricity(ask, facts, day),
-        machine_price=machine_price(ask, facts, day, machine),
-        machines=ask.machines or len(plan.nodes) or 1,
+        machine_price=machine_price(ask, facts, day, summary.hardware),
+        machines=ask.machines,
         copies=ask.copies,
         lifetime_years=ask.lifetime_years,
     )
@@ -94,7 +78,7 @@ def of_words(ask: Ask, facts: Facts, day: datetime.date) -> Comparison:
         idle_w=given(None, "W", unsaid),
         power_scope="scope not given",
         electricity_per_kwh=electricity(ask, facts, day),
-        machine_price=machine_price(ask, facts, day, None),
+        machine_price=machine_price(ask, facts, day, ""),
         machines=ask.machines or 1,
         copies=ask.copies,
         lifetime_years=ask.lifetime_years,
@@ -103,32 +87,15 @@ def of_words(ask: Ask, facts: Facts, day: datetime.date) -> Comparison:
     return _compared(_overridden(system, ask, day), None, model, ask, facts, day)
 
 
-def electricity(ask: Ask, facts: Facts, day: datetime.date) -> Entry:
-    """As given, else the newest of the country. Raises `UsageError` for a country without one."""
-    if ask.electricity_per_kwh is not None:
-        return given(ask.electricity_per_kwh, f"{ask.currency}/kWh", GIVEN, day)
-    rows = [row for row in facts.electricity if row.customer == ask.customer]
-    newest = max((row for row in rows if row.country == ask.country), key=lambda row: row.period, default=None)
-    if newest is None:
-        known = ", ".join(sorted({row.country for row in rows})) or "none"
-        raise UsageError(f"no {ask.customer} price of electricity is known of {ask.country}", f"known: {known}; or --price-kwh")
-    how = f"{newest.country}, {newest.customer}, {newest.period}"
-    return of_fact(newest.per_kwh, f"{newest.currency}/kWh", "published", how)
-
-
-def machine_price(ask: Ask, facts: Facts, day: datetime.date, machine: str | None) -> Entry:
-    """As given, else that of `--hardware`, else of `machine`, on that day. Raises `UsageError` for a name without one."""
-    if ask.machine_price is not None:
-        return given(ask.machine_price, ask.currency, GIVEN, day)
-    name = ask.hardware or machine
-    if name is None:
-        return given(None, ask.currency, "no machine is named: --hardware-price, or --hardware")
-    rows = [row for row in facts.hardware_prices if row.machine == name and row.since <= day]
-    newest = max(rows, key=lambda row: row.since, default=None)
-    if newest is None:
-        known = ", ".join(sorted({row.machine for row in facts.hardware_prices}))
-        raise UsageError(f"no price is known of '{name}'", f"known: {known}; or --hardware-price")
-    return of_fact(newest.price, newest.currency, "listed", f"{newest.machine}, since {newest.since}")
+def _named(result: Result, summary: Summary, name: str) -> Point:
+    """By the cell's id, or its load where only one cell has that: `c8`. Raises `UsageError`."""
+    cells = [each.cell for each in result.cells]
+    fitting = [place for place, cell in enumerate(cells) if cell.id == name]
+    fitting = fitting or [place for place, cell in enumerate(cells) if cell.load == name]
+    if len(fitting) != 1:
+        known = ", ".join(cell.id for cell in cells)
+        raise UsageError(f"result {result.id} has no one cell called '{name}'", f"one of {known}")
+    return summary.points[fitting[0]]
 
 
 def offers(ask: Ask, facts: Facts, day: datetime.date, own: Model | None) -> list[Price]:
@@ -157,13 +124,12 @@ def _compared(
     """`lengths`: of the requests that were measured."""
     demand, notes = _demand(ask, system, lengths)
     listed = offers(ask, facts, day, own)
-    rates = [
-        Exchange(of=of, to=ask.currency, rate=given(rate, f"{ask.currency}/{of}", GIVEN, since))
-        for of, (rate, since) in ask.rates.items()
-    ]
+    foreign = _foreign(system, listed, ask.currency)
+    known = [each for each in rates(ask, facts, day) if ask.currency in (each.of, each.to) and foreign & {each.of, each.to}]
     won = _win_rate(facts, own.id if own else None, listed[0].model) if listed else cost.NO_RATING
-    found = cost.compare(demand, system, listed, ask.currency, rates, win_rate=won)
-    return msgspec.structs.replace(found, notes=(*notes, *system.notes, *_lacking(system, listed, ask, own)))
+    found = cost.compare(demand, system, listed, ask.currency, known, win_rate=won)
+    lacking = foreign - {of for each in known for of in (each.of, each.to)}
+    return msgspec.structs.replace(found, notes=(*notes, *system.notes, *_lacking(lacking, listed, ask.currency, own)))
 
 
 def _demand(ask: Ask, system: Local, lengths: tuple[float, float, float] | None) -> tuple[Demand, list[str]]:
@@ -256,12 +222,15 @@ def _hosted(name: str, facts: Facts, day: datetime.date) -> Price:
     return found[0]
 
 
-def _lacking(system: Local, listed: Sequence[Price], ask: Ask, own: Model | None) -> Iterator[str]:
-    foreign = {entry.unit.split("/")[0] for entry in (system.electricity_per_kwh, system.machine_price)} | {
-        price.currency for price in listed
-    }
-    for currency in sorted(foreign - {ask.currency, *ask.rates}):
-        yield f"amounts in {currency} are not known in {ask.currency}: give --fx {currency}=RATE, what one {currency} is in {ask.currency}"
+def _foreign(system: Local, listed: Sequence[Price], currency: str) -> set[str]:
+    """Currencies of amounts besides that."""
+    own = {entry.unit.split("/")[0] for entry in (system.electricity_per_kwh, system.machine_price)}
+    return (own | {price.currency for price in listed}) - {currency}
+
+
+def _lacking(foreign: set[str], listed: Sequence[Price], currency: str, own: Model | None) -> Iterator[str]:
+    for each in sorted(foreign):
+        yield f"amounts in {each} are not known in {currency}: give --fx {each}=RATE, what one {each} is in {currency}"
     if not listed:
         yield "nobody else's price is beside it: give --against MODEL or --hosted PROVIDER:MODEL" + (
             "" if own else "; the model is none of the facts, so that who serves its weights is not known"

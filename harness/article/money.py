@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.article.lines import OWN, judged, output, plain
 from harness.article.premises import DOLLAR, EURO, Premises, entry
-from harness.costs import SPARK
+from harness.board.costs import SPARK
 from harness.facts import prices
 from harness.measure import cost
 from harness.measure.cost_local import saturated

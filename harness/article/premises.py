@@ -8,7 +8,7 @@ from statistics import median
 
 import msgspec
 
-from harness.costs import SPARK
+from harness.board.costs import SPARK
 from harness.facts import prices
 from harness.measure.cost_local import local_cost
 from harness.measure.entries import given, of_fact, scaled

@@ -67,7 +67,8 @@ def one(who: str, found: Sequence[Assessment], facts: Facts, *, width: int, colo
         f"{each.low:.1f} to {each.high:.1f} of 100, {sovereignty.name(each.profile)}, {each.coverage:.0f} % of the weight answered"
         for each in found
     ]
-    parts = [who, "", *(text.wrapped(line, width=width) for line in (*said, sovereignty.seal(found[0]))), ""]
+    level = f"{sovereignty.seal(found[0].seal_low, found[0].seal_high)}, self-assessed"
+    parts = [who, "", *(text.wrapped(line, width=width) for line in (*said, level)), ""]
     parts += [text.table(columns, lines, width=width, color=color)]
     for answer in found[0].answers:
         if answer.evidence:
