@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from harness.measure.quality import win_rate
 from harness.schema.board import Entry
 from harness.schema.cost import Comparison, Demand, Exchange, Local
 from harness.schema.facts import Facts, Model, Price, Rating
+from harness.schema.result import CellResult, Result
 from harness.store import folder
 
 SPARK = "DGX Spark"
@@ -67,6 +68,13 @@ def of_result(path: Path, ask: Ask, facts: Facts, day: datetime.date) -> Compari
         raise UsageError(f"result {result.id} has no one cell called '{ask.cell}'", f"one of {known}")
     if cell is None:
         raise StoreError(f"result {result.id} has no cell whose speed counts", "harness results show says why; or give --tok-s")
+    system = system_of(result, cell, len(plan.nodes) or 1, ask, facts, day)
+    lengths = cost_inputs.mean_lengths(cell)
+    return _compared(system, lengths, lookup.model_of(facts, ask.model or result.model), ask, facts, day)
+
+
+def system_of(result: Result, cell: CellResult, nodes: int, ask: Ask, facts: Facts, day: datetime.date) -> Local:
+    """As that cell measured it on so many machines, but for what was said. Raises `UsageError`."""
     gpus = sorted({gpu.name for gpu in result.machine.gpus})
     machine = MACHINES.get(gpus[0]) if len(gpus) == 1 else None
     system = cost_inputs.of_cell(
@@ -74,12 +82,11 @@ def of_result(path: Path, ask: Ask, facts: Facts, day: datetime.date) -> Compari
         cell,
         electricity_per_kwh=electricity(ask, facts, day),
         machine_price=machine_price(ask, facts, day, machine),
-        machines=ask.machines or len(plan.nodes) or 1,
+        machines=ask.machines or nodes,
         copies=ask.copies,
         lifetime_years=ask.lifetime_years,
     )
-    lengths = cost_inputs.mean_lengths(cell)
-    return _compared(_overridden(system, ask, day), lengths, lookup.model_of(facts, ask.model or result.model), ask, facts, day)
+    return _overridden(system, ask, day)
 
 
 def of_words(ask: Ask, facts: Facts, day: datetime.date) -> Comparison:
@@ -157,13 +164,38 @@ def _compared(
     """`lengths`: of the requests that were measured."""
     demand, notes = _demand(ask, system, lengths)
     listed = offers(ask, facts, day, own)
-    rates = [
-        Exchange(of=of, to=ask.currency, rate=given(rate, f"{ask.currency}/{of}", GIVEN, since))
-        for of, (rate, since) in ask.rates.items()
-    ]
+    of = currencies([system], listed)
+    rates = exchange(of, ask, facts, day)
     won = _win_rate(facts, own.id if own else None, listed[0].model) if listed else cost.NO_RATING
     found = cost.compare(demand, system, listed, ask.currency, rates, win_rate=won)
-    return msgspec.structs.replace(found, notes=(*notes, *system.notes, *_lacking(system, listed, ask, own)))
+    return msgspec.structs.replace(found, notes=(*notes, *system.notes, *lacking(of, rates, ask), *_alone(listed, own)))
+
+
+def currencies(systems: Iterable[Local], listed: Iterable[Price]) -> set[str]:
+    """That amounts of them are in."""
+    entries = (entry for system in systems for entry in (system.electricity_per_kwh, system.machine_price))
+    return {entry.unit.split("/")[0] for entry in entries} | {price.currency for price in listed}
+
+
+def exchange(of: Iterable[str], ask: Ask, facts: Facts, day: datetime.date) -> list[Exchange]:
+    """The rates that were given; of other currencies the newest published between them and the one asked for, until that day."""
+    found = [
+        Exchange(of=name, to=ask.currency, rate=given(rate, f"{ask.currency}/{name}", GIVEN, since))
+        for name, (rate, since) in ask.rates.items()
+    ]
+    for name in sorted({*of} - {ask.currency, *ask.rates}):
+        rows = [row for row in facts.exchange if {row.of, row.to} == {name, ask.currency} and row.day <= day]
+        if rows:
+            newest = max(rows, key=lambda row: row.day)
+            rate = of_fact(newest.rate, f"{newest.to}/{newest.of}", "published", f"rate of {newest.day}")
+            found.append(Exchange(of=newest.of, to=newest.to, rate=rate))
+    return found
+
+
+def lacking(of: Iterable[str], rates: Iterable[Exchange], ask: Ask) -> Iterator[str]:
+    """The currencies that are not known in the one asked for."""
+    for name in sorted({*of} - {ask.currency, *(each for rate in rates for each in (rate.of, rate.to))}):
+        yield f"amounts in {name} are not known in {ask.currency}: give --fx {name}=RATE, what one {name} is in {ask.currency}"
 
 
 def _demand(ask: Ask, system: Local, lengths: tuple[float, float, float] | None) -> tuple[Demand, list[str]]:
@@ -256,12 +288,7 @@ def _hosted(name: str, facts: Facts, day: datetime.date) -> Price:
     return found[0]
 
 
-def _lacking(system: Local, listed: Sequence[Price], ask: Ask, own: Model | None) -> Iterator[str]:
-    foreign = {entry.unit.split("/")[0] for entry in (system.electricity_per_kwh, system.machine_price)} | {
-        price.currency for price in listed
-    }
-    for currency in sorted(foreign - {ask.currency, *ask.rates}):
-        yield f"amounts in {currency} are not known in {ask.currency}: give --fx {currency}=RATE, what one {currency} is in {ask.currency}"
+def _alone(listed: Sequence[Price], own: Model | None) -> Iterator[str]:
     if not listed:
         yield "nobody else's price is beside it: give --against MODEL or --hosted PROVIDER:MODEL" + (
             "" if own else "; the model is none of the facts, so that who serves its weights is not known"

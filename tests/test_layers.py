@@ -26,6 +26,7 @@ STAGES = {
     "report",
 }
 CONDUCTOR = {
+    "advising",
     "bench",
     "calibrate",
     "costs",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import settings
+from harness.cli import options, settings
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,22 +44,19 @@ def cost(
         typer.Option("--tok-s", metavar="N", help="Output tokens a second of all streams."),
     ] = None,
     prefill_tok_s: Annotated[float | None, typer.Option("--prefill-tok-s", metavar="N", help="Input tokens a second.")] = None,
-    watts: Annotated[float | None, typer.Option(metavar="W", help="At work.")] = None,
-    idle_watts: Annotated[float | None, typer.Option(metavar="W", help="With the server ready and idle.")] = None,
+    watts: options.Watts = None,
+    idle_watts: options.IdleWatts = None,
     machines: Annotated[int | None, typer.Option(min=1, metavar="N", help="Of one server.  [default: as measured]")] = None,
     copies: Annotated[int, typer.Option(min=1, metavar="N", help="Servers that share the work.")] = 1,
     model: Annotated[str | None, typer.Option(metavar="MODEL", help="What it serves, by harness facts list models.")] = None,
-    currency: Annotated[str, typer.Option(metavar="CODE", help="Of the answer, and of prices given here.")] = "USD",
-    fx: Annotated[
-        list[str] | None,
-        typer.Option("--fx", metavar="CODE=RATE[@DAY]", help="What one of that currency is in --currency."),
-    ] = None,
-    price_kwh: Annotated[float | None, typer.Option("--price-kwh", metavar="PRICE", help="Of electricity.")] = None,
+    currency: options.Currency = "USD",
+    fx: options.Fx = None,
+    price_kwh: options.PriceKwh = None,
     country: Annotated[str, typer.Option(metavar="CODE", help="Whose mean price of electricity stands for it.")] = "EU",
-    business: Annotated[bool, typer.Option("--business", help="The price for businesses, not households.")] = False,
-    hardware: Annotated[str | None, typer.Option(metavar="NAME", help="Whose list price stands for the machine's.")] = None,
-    hardware_price: Annotated[float | None, typer.Option(metavar="PRICE", help="Of one machine.")] = None,
-    years: Annotated[float, typer.Option(metavar="N", help="That the machine lasts.")] = 3.0,
+    business: options.Business = False,
+    hardware: options.Hardware = None,
+    hardware_price: options.HardwarePrice = None,
+    years: options.Years = 3.0,
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="MODEL", help="Compare with this model at its maker's price."),
@@ -70,13 +68,13 @@ def cost(
         ),
     ] = None,
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, md or json.")] = "table",
-    today: Annotated[str | None, typer.Option("--today", metavar="DAY", help="Whose prices count.  [default: today]")] = None,
+    today: options.PricesOf = None,
     root: Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")] = None,
 ) -> None:
     """What a result's system, or one described by --tok-s and --watts, costs to run, and when it has paid for itself."""
     if format_ not in FORMATS:
         raise UsageError(f"--format: there is no '{format_}'", f"one of {', '.join(FORMATS)}")
-    bare = {
+    amounts = {
         "--requests-per-day": requests_per_day,
         "--input-tokens": input_tokens,
         "--output-tokens": output_tokens,
@@ -89,9 +87,7 @@ def cost(
         "--hardware-price": hardware_price,
         "--years": years,
     }
-    for option, value in bare.items():
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise UsageError(f"{option}: {value:g} is no amount", "give a number that is not below 0")
+    check(amounts)
     if years == 0 or tok_s == 0 or prefill_tok_s == 0:
         raise UsageError("--years, --tok-s and --prefill-tok-s are above 0", "give another number")
     if cached_share is not None and cached_share > 1:
@@ -102,7 +98,7 @@ def cost(
     day = settings.day(today)
     ask = costs.Ask(
         currency=currency.upper(),
-        rates=dict(_rate(word, day) for word in fx or ()),
+        rates=rates(fx, day),
         requests_per_day=requests_per_day,
         input_tokens_per_request=input_tokens,
         output_tokens_per_request=output_tokens,
@@ -143,6 +139,18 @@ def cost(
         print(report.markdown(found))
     else:
         print(report.render(found, width=settings.width(), color=sys.stdout.isatty()))
+
+
+def check(amounts: Mapping[str, float | None]) -> None:
+    """Of options by their names. Raises `UsageError`."""
+    for option, value in amounts.items():
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"{option}: {value:g} is no amount", "give a number that is not below 0")
+
+
+def rates(fx: Iterable[str] | None, day: datetime.date) -> dict[str, tuple[float, datetime.date]]:
+    """Raises `UsageError`."""
+    return dict(_rate(word, day) for word in fx or ())
 
 
 def _rate(word: str, day: datetime.date) -> tuple[str, tuple[float, datetime.date]]:

@@ -92,7 +92,7 @@ def test_watts_that_were_not_measured_are_not_made_up(measured: Path) -> None:
 
 
 def test_the_articles_system_in_words(tmp_path: Path) -> None:
-    """380 days against Opus 4.7; at home without a rate nothing in euros becomes dollars."""
+    """380 days against Opus 4.7."""
     found = said(tmp_path, *ARTICLE, *PAID, "--idle-watts", "25", "--model", "mistral-small-4", "--against", "claude-opus-4.7")
     (opus,) = found.offers
     assert number(opus.cost.per_day) == 12.5
@@ -105,8 +105,17 @@ def test_the_articles_system_in_words(tmp_path: Path) -> None:
 def test_facts_stand_in_and_say_so(tmp_path: Path) -> None:
     facts = ("--hardware", "DGX Spark", "--country", "DE")
     bare = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--hosted", "mistral:mistral-small-4")
-    assert bare.local.electricity.per_day.why == "electricity rate: no rate from EUR to USD is given"
-    assert any("--fx EUR=RATE" in note for note in bare.notes)
+    central = bare.inputs["EUR"]
+    assert (central.value, central.unit, central.origin, str(central.date)) == (1.1172, "USD/EUR", "published", "2026-10-30")
+    assert central.sources
+    assert number(bare.local.electricity.per_day) == pytest.approx(0.142276 / 0.30 * 0.3835 * 1.1172, abs=1e-5)
+    assert not any("--fx" in note for note in bare.notes)
+    francs = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--currency", "CHF")
+    assert francs.local.electricity.per_day.why == "electricity rate: no rate from EUR to CHF is given"
+    assert [note[:45] for note in francs.notes if "--fx" in note] == [
+        "amounts in EUR are not known in CHF: give --f",
+        "amounts in USD are not known in CHF: give --f",
+    ]
     found = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--fx", "eur=1.1@2026-11-20", "--currency", "usd")
     kwh = found.inputs["electricity_per_kwh"]
     assert (kwh.value, kwh.unit, kwh.origin, kwh.how) == (0.3835, "EUR/kWh", "published", "DE, household, 2025-H1")

@@ -1,0 +1,165 @@
+"""`--must residency=EU,trains=no,retention<=30`: what may be asked of whoever gets the prompts, and what is known of an offer, or of a
+machine of one's own, that it is held against. A term that is not known keeps no condition.
+
+At home there is nobody else who could keep anything or train on it, unless a run was seen to be connected to the internet. That is its
+owner's promise, as an API's terms are its vendor's; only `leaves-desk` is measured.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from harness.errors import UsageError, did_you_mean
+from harness.measure import egress, sovereignty
+from harness.measure.entries import is_number, number, of_fact
+from harness.measure.sovereignty import EEA
+from harness.schema.board import Entry
+from harness.schema.cost import Condition
+from harness.schema.facts import Model, Provider
+from harness.schema.result import Result
+
+EU = "EU"
+LEAVES = "leaves_desk"
+
+
+class Rule(NamedTuple):
+    term: str
+    """`Provider`'s, or `LEAVES`."""
+    values: Mapping[str, tuple[str, ...]]
+    """What may be asked → the words that keep it; none: a number of days."""
+
+
+RULES = {
+    "residency": Rule("residency_eu", {EU: ("yes", "option")}),
+    "trains": Rule("trains_on_data", {"no": ("no", "opt-in"), "opt-out": ("no", "opt-in", "opt-out")}),
+    "retention": Rule("retention_days", {}),
+    "zero-retention": Rule(
+        "zero_retention",
+        {
+            "default": ("default",),
+            "self-serve": ("default", "self-serve"),
+            "approval": ("default", "self-serve", "approval"),
+        },
+    ),
+    "seat": Rule("parent_seat", {EU: (EU, *sorted(EEA))}),
+    "law": Rule("contract_eu", {EU: ("yes",)}),
+    "self-hostable": Rule("weights_self_hostable", {"yes": ("yes",)}),
+    "cloud-act": Rule("cloud_act", {"none": ("none",), "indirect": ("none", "indirect")}),
+    "leaves-desk": Rule(LEAVES, {"no": ("no",)}),
+}
+COUNTRY = re.compile("[A-Z]{2}")
+NO_TERMS = "the facts have no terms of this provider"
+ONLINE = "its processes were connected to the internet in that run, and what they sent is not known"
+
+
+def parse(texts: Iterable[str]) -> tuple[Condition, ...]:
+    """Raises `UsageError`."""
+    found: dict[str, Condition] = {}
+    for text in (part.strip() for whole in texts for part in whole.split(",")):
+        left, _, value = (part.strip() for part in text.partition("="))
+        name = left.removesuffix("<").rstrip()
+        rule = RULES.get(name)
+        if rule is None:
+            near = did_you_mean(name, list(RULES))
+            raise UsageError(
+                f"--must {text}: there is no condition '{name}'",
+                f"did you mean '{near}'?" if near else f"one of {', '.join(RULES)}",
+            )
+        if name in found:
+            raise UsageError(f"--must {text}: {name} is said twice", "leave one out")
+        found[name] = _word(text, name, value, rule) if rule.values else _days(text, name, value, rule)
+    return tuple(found.values())
+
+
+def _word(text: str, name: str, value: str, rule: Rule) -> Condition:
+    spelt = {each.casefold(): each for each in rule.values}
+    value = spelt.get(value.casefold(), value)
+    words = rule.values.get(value, ())
+    if rule.term == "parent_seat" and not words and COUNTRY.fullmatch(value.upper()):
+        value = value.upper()
+        words = (value,)
+    if text.partition("=")[0].endswith("<") or not words:
+        more = ", or a country such as DE" if rule.term == "parent_seat" else ""
+        known = " or ".join(f"{name}={each}" for each in rule.values)
+        raise UsageError(f"--must {text}: {name} has no '{value}'", f"write {known}{more}")
+    return Condition(asked=f"{name}={value}", term=rule.term, words=words)
+
+
+def _days(text: str, name: str, value: str, rule: Rule) -> Condition:
+    try:
+        days = float(value)
+    except ValueError:
+        days = math.nan
+    if not (math.isfinite(days) and days >= 0) or not text.partition("=")[0].endswith("<"):
+        raise UsageError(f"--must {text}: not a number of days that it may be at most", f"write it like {name}<=30")
+    return Condition(asked=f"{name}<={days:g}", term=rule.term, at_most=days)
+
+
+def keeps(condition: Condition, known: Entry) -> bool:
+    if condition.at_most is not None:
+        return is_number(known) and number(known) <= condition.at_most
+    return known.value in condition.words
+
+
+def of_offer(terms: Provider | None, model: Model | None) -> dict[str, Entry]:
+    """`terms`: the row that holds for it; None: there is none."""
+    weights = _weights(model, terms)
+    names = [rule.term for rule in RULES.values()]
+    listed = sovereignty.columns(terms) if terms else dict.fromkeys(names, Entry(why=NO_TERMS))
+    away = Entry(value="yes", origin="listed", how="it is an API")
+    return {name: _as_word(listed[name]) for name in names if name in listed} | {"weights_self_hostable": weights, LEAVES: away}
+
+
+def at_home(result: Result, *, country: str | None, day: datetime.date) -> dict[str, Entry]:
+    """`country`: where the machine stands and its owner sits (`EU`, `DE`), as its owner says; None: was not said. Of a server that the
+    harness did not start nothing is known: it may be anybody's."""
+    left = egress.entry(result)
+    names = [rule.term for rule in RULES.values()]
+    if not result.engine.start_s:
+        return dict.fromkeys(names, Entry(why="the harness did not start the server")) | {LEAVES: left}
+
+    def own(value: str | float | None, how: str) -> Entry:
+        if value is None:
+            return Entry(why=how)
+        if left.value == "yes":
+            return Entry(why=ONLINE)
+        return Entry(value=value, origin="given", date=day, how=how)
+
+    inside = country is not None and country in (EU, *EEA)
+    unsaid = "where the machine stands was not said: --country"
+    here = f"it stands in {country}, and nobody else gets what it is asked"
+    return {
+        "residency_eu": own(None if country is None else "yes" if inside else "no", here if country else unsaid),
+        "trains_on_data": own("no", "nobody else gets what it is asked"),
+        "retention_days": own(0.0, "nobody else gets what it is asked"),
+        "zero_retention": own("default", "nobody else gets what it is asked"),
+        "parent_seat": own(country, f"its owner is in {country}" if country else unsaid),
+        "contract_eu": own(
+            None if country is None else "yes" if inside else "no", "its owner's own law" if country else unsaid
+        ),
+        "weights_self_hostable": Entry(value="yes", origin="measured", date=day, how="it ran here", result=result.id),
+        "cloud_act": own("none" if inside else None, "no provider has anything" if inside else _reach(country, unsaid)),
+        LEAVES: left,
+    }
+
+
+def _reach(country: str | None, unsaid: str) -> str:
+    return f"whether 18 U.S.C. 2713 reaches an owner in {country} is not known" if country else unsaid
+
+
+def _weights(model: Model | None, terms: Provider | None) -> Entry:
+    """The model's own, else what its provider says of all."""
+    if model is not None and model.open_weights.value is not None:
+        return _as_word(of_fact(model.open_weights, "", "listed", f"the weights of {model.id}"))
+    return sovereignty.columns(terms)["weights_self_hostable"] if terms else Entry(why="the facts do not say it of the model")
+
+
+def _as_word(entry: Entry) -> Entry:
+    words = {True: "yes", False: "no"}
+    return msgspec.structs.replace(entry, value=words[entry.value]) if isinstance(entry.value, bool) else entry
