@@ -125,32 +125,28 @@ def at_home(result: Result, *, country: str | None, day: datetime.date) -> dict[
         return dict.fromkeys(names, Entry(why="the harness did not start the server")) | {LEAVES: left}
 
     def own(value: str | float | None, how: str) -> Entry:
-        if value is None:
-            return Entry(why=how)
-        if left.value == "yes":
-            return Entry(why=ONLINE)
-        return Entry(value=value, origin="given", date=day, how=how)
+        return Entry(why=how) if value is None else Entry(value=value, origin="given", date=day, how=how)
 
-    inside = country is not None and country in (EU, *EEA)
+    def alone(value: str | float | None, how: str) -> Entry:
+        """As long as nobody else gets anything."""
+        return Entry(why=ONLINE) if value is not None and left.value == "yes" else own(value, how)
+
+    ran = datetime.date.fromisoformat(result.anchor.wall[:10])
+    inside = None if country is None else "yes" if country in (EU, *EEA) else "no"
     unsaid = "where the machine stands was not said: --country"
-    here = f"it stands in {country}, and nobody else gets what it is asked"
+    nobody = "nobody else gets what it is asked"
+    abroad = f"whether 18 U.S.C. 2713 reaches an owner in {country} is not known"
     return {
-        "residency_eu": own(None if country is None else "yes" if inside else "no", here if country else unsaid),
-        "trains_on_data": own("no", "nobody else gets what it is asked"),
-        "retention_days": own(0.0, "nobody else gets what it is asked"),
-        "zero_retention": own("default", "nobody else gets what it is asked"),
+        "residency_eu": alone(inside, f"it stands in {country}, and {nobody}" if country else unsaid),
+        "trains_on_data": alone("no", nobody),
+        "retention_days": alone(0.0, nobody),
+        "zero_retention": alone("default", nobody),
         "parent_seat": own(country, f"its owner is in {country}" if country else unsaid),
-        "contract_eu": own(
-            None if country is None else "yes" if inside else "no", "its owner's own law" if country else unsaid
-        ),
-        "weights_self_hostable": Entry(value="yes", origin="measured", date=day, how="it ran here", result=result.id),
-        "cloud_act": own("none" if inside else None, "no provider has anything" if inside else _reach(country, unsaid)),
+        "contract_eu": own(inside, f"its owner's own law, in {country}" if country else unsaid),
+        "weights_self_hostable": Entry(value="yes", origin="measured", date=ran, how="it ran here", result=result.id),
+        "cloud_act": alone("none", "no provider has anything") if inside == "yes" else own(None, abroad if country else unsaid),
         LEAVES: left,
     }
-
-
-def _reach(country: str | None, unsaid: str) -> str:
-    return f"whether 18 U.S.C. 2713 reaches an owner in {country} is not known" if country else unsaid
 
 
 def _weights(model: Model | None, terms: Provider | None) -> Entry:

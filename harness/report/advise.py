@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from harness.measure.advise import CLOUD, COST, HYBRID, NONE, QUALITY, SELF_HOST
 from harness.measure.conditions import LEAVES
-from harness.measure.entries import is_number, number
+from harness.measure.entries import is_number, number, shown
 from harness.report import text
 from harness.report.cost import Block, asked, drawn, point, rests_on, said
 from harness.schema.board import Entry
@@ -62,7 +62,7 @@ def _asked(found: Advice) -> Iterator[str]:
     yield asked(found.demand)
     must = [condition.asked for condition in found.conditions]
     if found.max_loss_elo is not None:
-        must.append(f"at most {text.number(found.max_loss_elo)} Elo below the best")
+        must.append(f"at most {shown(found.max_loss_elo)} Elo below the best")
     yield f"asked: {', '.join(must)}" if must else "nothing else was asked: --max-quality-loss and --must ask more of it"
     best = found.best
     if best is None:
@@ -144,7 +144,7 @@ def _group(found: Advice, way: Way, check: Check) -> tuple[str, str]:
         return check.said, way.provider or check.part
     if check.asked == QUALITY and is_number(way.loss_elo):
         return (
-            f"more than {text.number(found.max_loss_elo or 0.0)} Elo below the best",
+            f"more than {shown(found.max_loss_elo or 0.0)} Elo below the best",
             f"{way.names[0]}: {point(way.loss_elo)}",
         )
     return check.said, way.names[0]
