@@ -168,6 +168,8 @@ def test_what_the_hours_do_not_hold(tmp_path: Path) -> None:
     assert why(found, "spark on GB10")[0][1].endswith(
         "it does not fit: 35.56 h of work a day, and 1 copy has 24; 2 copies would do"
     )
+    slow = msgspec.structs.replace(DEMAND, requests_per_day=134_500)  # 47.8 h, and 48.3 by the slow end
+    assert advised(tmp_path, facts(), demand=slow).ways[0].names == ("3 copies of spark on GB10",)
     none = advised(tmp_path, facts(listed("big", 100)), demand=many, more_copies=False)
     assert (none.verdict, none.ways[0].cloud_share) == (HYBRID, 0.34)
     two = advised(tmp_path, facts(), demand=many, more_copies=False, ask=msgspec.structs.replace(ASK, copies=2))
@@ -252,6 +254,15 @@ def test_offers_of_one_model_by_one_provider_have_their_own_names(tmp_path: Path
     twice = (listed("big", 10), msgspec.structs.replace(listed("big", 12), ref="big-fast"))
     found = advised(tmp_path, facts(*twice))
     assert [way.names[0] for way in found.ways] == ["big @ vendor (big)", "big @ vendor (big-fast)"]
+
+
+def test_the_first_of_each_kind_is_shown(tmp_path: Path) -> None:
+    """Twelve clouds at 1.28 and more are cheaper than home at 4.52: ten of them are shown, and home."""
+    stored(tmp_path, CELL)
+    found = advised(tmp_path, facts(*(listed("big", 10 + index, f"vendor-{index}") for index in range(12))))
+    lines = report.render(found, width=100, color=False).splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("cloud  ", "self-host  "))] == ["cloud"] * 10 + ["self-host"]
+    assert "  and 2 more: --json has them" in lines
 
 
 @pytest.mark.parametrize("width", [80, 140])

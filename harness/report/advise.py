@@ -93,7 +93,7 @@ def _shown(kept: list[Way]) -> list[Way]:
 
 def _more(kept: list[Way]) -> list[str]:
     left = len(kept) - len(_shown(kept))
-    return [f"and {left} dearer: --json has them"] if left else []
+    return [f"and {left} more: --json has them"] if left else []
 
 
 def _leaves(found: Advice, way: Way) -> str:

@@ -11,6 +11,7 @@ import pytest
 from harness.cli.advise import advise, demand, loss
 from harness.errors import UsageError
 from harness.measure.entries import number
+from harness.recipe import catalog
 from harness.schema.cost import Advice, Demand
 from tests.cli.test_cost_command import harness
 from tests.test_advising import stored
@@ -37,6 +38,16 @@ def asked(requests: float, input_: float, output: float, cached: float = 0.0) ->
 )
 def test_workloads(text: str, found: Demand) -> None:
     assert demand(text) == found
+
+
+def test_the_agentic_workload_is_the_profiles() -> None:
+    """By its turns' mean: a conversation grows by prompt and answer."""
+    profile = catalog.profiles()["agentic"]
+    turns = range(profile.turns)
+    before = profile.depth[0] + sum(turn * (profile.pp[0] + profile.tg[0]) for turn in turns) / profile.turns
+    found = demand("agentic")
+    assert (found.input_tokens_per_request, found.output_tokens_per_request) == (before + profile.pp[0], profile.tg[0])
+    assert found.requests_per_day == pytest.approx(profile.rate[0] * 3600 * 8, rel=1e-3)
 
 
 def test_quality_in_elo_or_as_a_share_of_votes() -> None:
@@ -96,6 +107,13 @@ def test_with_the_shipped_facts(tmp_path: Path) -> None:
     assert "\x1b" not in text.stdout
     assert "quality: more than 27.85 Elo below the best: " in text.stdout
     assert "gpt-oss on GB10: 93.0" in text.stdout
+
+
+def test_no_more_copies_than_there_are(tmp_path: Path) -> None:
+    stored(tmp_path / "results", CELL)
+    words = ("advise", "--workload", "requests=100000,input=2048,output=128", "--must", "leaves-desk=no", *DAY)
+    assert harness(tmp_path, *words).stdout.startswith("self-host: 2 copies of spark on GB10; ")
+    assert harness(tmp_path, *words, "--copies", "1").stdout.startswith("none: ")
 
 
 def test_bad_input_is_two_lines(tmp_path: Path) -> None:
