@@ -15,6 +15,7 @@ from harness.facts import lookup, prices
 from harness.measure import advise, conditions, cost_inputs
 from harness.measure.cost_local import local_cost
 from harness.measure.entries import is_number, number
+from harness.measure.sovereignty import EEA
 from harness.schema.cost import Advice, Candidate, Condition, Demand
 from harness.schema.facts import OLD_DAYS, Facts, Model, Rating
 from harness.schema.result import CellResult, Result, Summary
@@ -40,6 +41,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 def advised(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: datetime.date) -> Advice:
     """`results`: where they are stored. Raises `UsageError`."""
+    ask, mean = _electricity(ask, facts)
     homes, unsound = _homes(results, ask, wish, facts, day)
     clouds = list(_clouds(facts, day))
     of = costs.currencies((each.local for each in homes if each.local), (each.price for each in clouds if each.price))
@@ -52,7 +54,7 @@ def advised(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: dateti
         currency=ask.currency,
         rates=rates,
     )
-    notes = [*([] if homes else [NOTHING]), *unsound, *costs.lacking(of, rates, ask)]
+    notes = [*(mean if homes else [NOTHING]), *unsound, *costs.lacking(of, rates, ask)]
     named = found.ways[0].names if found.verdict != advise.NONE else ()
     said = (note for each in homes if each.name in named and each.local for note in each.local.notes)
     return msgspec.structs.replace(found, notes=(*notes, *said, *_old(found, day)))
@@ -63,6 +65,15 @@ def _old(found: Advice, day: datetime.date) -> Iterator[str]:
     old = [f"{name.replace('_', ' ')} ({since})" for name, since in dated.items() if (day - since).days > OLD_DAYS]
     if old:
         yield f"older than {OLD_DAYS} days: {', '.join(old)}"
+
+
+def _electricity(ask: costs.Ask, facts: Facts) -> tuple[costs.Ask, list[str]]:
+    """The EU's mean, which is said, where none is known of a country in it: whoever asks for residency has to name one."""
+    known = {row.country for row in facts.electricity if row.customer == ask.customer}
+    if ask.electricity_per_kwh is not None or ask.country in known or ask.country not in EEA or conditions.EU not in known:
+        return ask, []
+    said = f"no {ask.customer} price of electricity is known of {ask.country}: the EU's mean counts; --price-kwh says yours"
+    return msgspec.structs.replace(ask, country=conditions.EU), [said]
 
 
 def _homes(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: datetime.date) -> tuple[list[Candidate], list[str]]:

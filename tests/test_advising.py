@@ -8,17 +8,18 @@ import msgspec
 import pytest
 
 from harness import advising, costs
+from harness.errors import UsageError
 from harness.measure import conditions
 from harness.measure.advise import CLOUD, HYBRID, NONE, SELF_HOST
 from harness.measure.entries import number
 from harness.report import advise as report
 from harness.schema.cost import Advice, Demand, Way
 from harness.schema.egress import Egress
-from harness.schema.facts import Facts, Price
+from harness.schema.facts import Electricity, Facts, Price
 from harness.schema.machine import Gpu
 from harness.schema.result import CellResult
 from harness.store.folder import ResultFolder
-from tests.measure.spark import price
+from tests.measure.spark import fact, price
 from tests.measure.test_cost_inputs import measured
 from tests.measure.test_quality import rating
 from tests.measure.test_sovereignty import QUIET, provider
@@ -248,6 +249,20 @@ def test_old_figures_and_missing_rates_are_said(tmp_path: Path) -> None:
     assert "amounts in USD are not known in CHF: give --fx USD=RATE, what one USD is in CHF" in found.notes
     old = advised(tmp_path, facts(listed("big", 10)))
     assert old.notes[-1] == "older than 180 days: rating of big (2026-04-29)"
+
+
+def test_electricity_of_a_country_without_a_price(tmp_path: Path) -> None:
+    """In the EU its mean, and that is said; elsewhere it has to be given."""
+    stored(tmp_path, CELL)
+    row = Electricity(country="EU", customer="household", period="2025-H1", currency="USD", per_kwh=fact(0.4))
+    known = msgspec.structs.replace(facts(), electricity=(row,))
+    french = msgspec.structs.replace(ASK, electricity_per_kwh=None, country="FR")
+    found = advised(tmp_path, known, ask=french)
+    assert number(found.ways[0].per_day) == pytest.approx(4699 / 1095 + (HERE - 4699 / 1095) * 4 / 3, abs=1e-3)
+    assert "no household price of electricity is known of FR: the EU's mean counts; --price-kwh says yours" in found.notes
+    with pytest.raises(UsageError, match="no household price of electricity is known of US"):
+        advised(tmp_path, known, ask=msgspec.structs.replace(french, country="US"))
+    assert not any("mean" in note for note in advised(tmp_path, known).notes)
 
 
 def test_offers_of_one_model_by_one_provider_have_their_own_names(tmp_path: Path) -> None:
