@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,11 +15,10 @@ from harness.facts import lookup, prices
 from harness.measure import advise, conditions, cost_inputs
 from harness.measure.cost_local import local_cost
 from harness.measure.entries import is_number, number
-from harness.measure.sovereignty import EEA
 from harness.schema.cost import Advice, Candidate, Condition, Demand
 from harness.schema.facts import OLD_DAYS, Facts, Model, Rating
-from harness.schema.result import CellResult, Result, Summary
-from harness.store import folder, query
+from harness.schema.result import Point, Summary
+from harness.store import query
 
 NOTHING = (
     "nothing that was measured here counts, so that this is among APIs alone: measure with harness bench RECIPE, then ask again"
@@ -33,7 +32,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     max_loss_elo: float | None = None
     """None: quality is not asked for."""
     must: tuple[Condition, ...] = ()
-    country: str | None = None
+    seat: str | None = None
     """Where the machines stand and their owner sits; None: was not said."""
     more_copies: bool = True
     """Whether systems may be bought as often as the demand needs them."""
@@ -41,11 +40,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 def advised(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: datetime.date) -> Advice:
     """`results`: where they are stored. Raises `UsageError`."""
-    ask, mean = _electricity(ask, facts)
     homes, unsound = _homes(results, ask, wish, facts, day)
     clouds = list(_clouds(facts, day))
-    of = costs.currencies((each.local for each in homes if each.local), (each.price for each in clouds if each.price))
-    rates = costs.exchange(of, ask, facts, day)
+    systems, listed = [each.local for each in homes if each.local], [each.price for each in clouds if each.price]
+    rates, lacking = costs.exchange(systems, listed, ask, facts, day)
     found = advise.advise(
         wish.demand,
         [*homes, *clouds],
@@ -54,7 +52,7 @@ def advised(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: dateti
         currency=ask.currency,
         rates=rates,
     )
-    notes = [*(mean if homes else [NOTHING]), *unsound, *costs.lacking(of, rates, ask)]
+    notes = [*([] if homes else [NOTHING]), *unsound, *lacking]
     named = found.ways[0].names if found.verdict != advise.NONE else ()
     said = (note for each in homes if each.name in named and each.local for note in each.local.notes)
     return msgspec.structs.replace(found, notes=(*notes, *said, *_old(found, day)))
@@ -67,15 +65,6 @@ def _old(found: Advice, day: datetime.date) -> Iterator[str]:
         yield f"older than {OLD_DAYS} days: {', '.join(old)}"
 
 
-def _electricity(ask: costs.Ask, facts: Facts) -> tuple[costs.Ask, list[str]]:
-    """The EU's mean, which is said, where none is known of a country in it: whoever asks for residency has to name one."""
-    known = {row.country for row in facts.electricity if row.customer == ask.customer}
-    if ask.electricity_per_kwh is not None or ask.country in known or ask.country not in EEA or conditions.EU not in known:
-        return ask, []
-    said = f"no {ask.customer} price of electricity is known of {ask.country}: the EU's mean counts; --price-kwh says yours"
-    return msgspec.structs.replace(ask, country=conditions.EU), [said]
-
-
 def _homes(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: datetime.date) -> tuple[list[Candidate], list[str]]:
     """(of each system its newest result that counts, once more with as many copies as the demand needs; what is said of the others)"""
     found, unsound = [], []
@@ -84,7 +73,7 @@ def _homes(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: datetim
         if about.server:
             continue
         name = f"{about.recipe} on {f'{about.nodes} × ' if about.nodes > 1 else ''}{about.hardware}"
-        counting = next(_counting(newest_first), None)
+        counting = next(((each, cell) for each in newest_first if (cell := cost_inputs.busiest(each)) is not None), None)
         if counting is None:
             unsound.append(f"{name}: no cell has a speed that counts; harness results show {about.id} says why")
             continue
@@ -93,25 +82,12 @@ def _homes(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: datetim
     return found, unsound
 
 
-def _counting(newest_first: Sequence[Summary]) -> Iterator[tuple[Path, Result, CellResult]]:
-    for summary in newest_first:
-        path = Path(summary.path)
-        result = folder.read_result(path)
-        cell = cost_inputs.busiest(result)
-        if cell is not None:
-            yield path, result, cell
-
-
-def _home(
-    name: str, path: Path, result: Result, cell: CellResult, ask: costs.Ask, wish: Wish, facts: Facts, day: datetime.date
-) -> Candidate:
-    plan, _ = folder.read_origin(path)
-    model = lookup.model_of(facts, result.model)
+def _home(name: str, summary: Summary, cell: Point, ask: costs.Ask, wish: Wish, facts: Facts, day: datetime.date) -> Candidate:
     return Candidate(
         name=name,
-        local=costs.system_of(result, cell, len(plan.nodes) or 1, ask, facts, day),
-        rating=_rating(facts, model),
-        terms=conditions.at_home(result, country=wish.country, day=day),
+        local=costs.system_of(summary, cell, ask, facts, day),
+        rating=_rating(facts, lookup.model_of(facts, summary.model)),
+        terms=conditions.at_home(summary, seat=wish.seat, day=day),
     )
 
 
@@ -136,7 +112,7 @@ def _clouds(facts: Facts, day: datetime.date) -> Iterator[Candidate]:
             name=f"{price.model} @ {price.provider}{several}",
             price=price,
             rating=_rating(facts, model),
-            terms=conditions.of_offer(offers.terms(facts, price), model),
+            terms=conditions.of_offer(offers.row_of_terms(facts, price), model),
         )
 
 

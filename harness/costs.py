@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from harness.board.costs import GIVEN, electricity, machine_price, rates
 from harness.errors import StoreError, UsageError, did_you_mean
 from harness.facts import lookup, prices
 from harness.measure import cost, cost_inputs
 from harness.measure.cost_local import saturated
-from harness.measure.entries import Undefined, given, of_fact
+from harness.measure.entries import Undefined, given
 from harness.measure.quality import win_rate
 from harness.schema.board import Entry
-from harness.schema.cost import Comparison, Demand, Exchange, Local
+from harness.schema.cost import Assumed, Comparison, Demand, Exchange, Local
 from harness.schema.facts import Facts, Model, Price, Rating
-from harness.schema.result import CellResult, Result
-from harness.store import folder
+from harness.schema.result import Point, Result, Summary
+from harness.store import folder, index
 
-SPARK = "DGX Spark"
-MACHINES = {"NVIDIA GB10": SPARK}
-"""Whose price stands for a machine, by its GPU's name, unless one is named. Makers of its twins ask other prices."""
 SATURATED = "no number of requests was given: as many as fit into a day"
-GIVEN = "as given"
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(Assumed, frozen=True, kw_only=True):
     """What was said. None: it is taken from the result or the facts."""
 
-    currency: str = "USD"
-    """Of every bare number here, and of what comes out."""
-    rates: dict[str, tuple[float, datetime.date]] = {}
-    """What one of another currency is in it, and since when."""
     requests_per_day: float | None = None
     input_tokens_per_request: float | None = None
     output_tokens_per_request: float | None = None
@@ -44,14 +37,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     prefill_tok_s: float | None = None
     active_w: float | None = None
     idle_w: float | None = None
-    electricity_per_kwh: float | None = None
-    country: str = "EU"
-    customer: str = "household"
-    hardware: str | None = None
-    machine_price: float | None = None
     machines: int | None = None
     copies: int = 1
-    lifetime_years: float = 3.0
     model: str | None = None
     against: tuple[str, ...] = ()
     """Ids of models, at their makers' prices."""
@@ -61,28 +48,24 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_result(path: Path, ask: Ask, facts: Facts, day: datetime.date) -> Comparison:
     """Raises `UsageError`, `StoreError`."""
-    result, (plan, _) = folder.read_result(path), folder.read_origin(path)
-    cell = cost_inputs.cell_named(result.cells, ask.cell) if ask.cell else cost_inputs.busiest(result)
-    if cell is None and ask.cell:
-        known = ", ".join(each.cell.id for each in result.cells)
-        raise UsageError(f"result {result.id} has no one cell called '{ask.cell}'", f"one of {known}")
+    result = folder.read_result(path)
+    summary = index.summary(result, path)
+    cell = _named(result, summary, ask.cell) if ask.cell else cost_inputs.busiest(summary)
     if cell is None:
         raise StoreError(f"result {result.id} has no cell whose speed counts", "harness results show says why; or give --tok-s")
-    system = system_of(result, cell, len(plan.nodes) or 1, ask, facts, day)
+    system = system_of(summary, cell, ask, facts, day)
     lengths = cost_inputs.mean_lengths(cell)
     return _compared(system, lengths, lookup.model_of(facts, ask.model or result.model), ask, facts, day)
 
 
-def system_of(result: Result, cell: CellResult, nodes: int, ask: Ask, facts: Facts, day: datetime.date) -> Local:
-    """As that cell measured it on so many machines, but for what was said. Raises `UsageError`."""
-    gpus = sorted({gpu.name for gpu in result.machine.gpus})
-    machine = MACHINES.get(gpus[0]) if len(gpus) == 1 else None
+def system_of(summary: Summary, cell: Point, ask: Ask, facts: Facts, day: datetime.date) -> Local:
+    """As that cell measured it, but for what was said. Raises `UsageError`."""
     system = cost_inputs.of_cell(
-        result,
+        summary,
         cell,
         electricity_per_kwh=electricity(ask, facts, day),
-        machine_price=machine_price(ask, facts, day, machine),
-        machines=ask.machines or nodes,
+        machine_price=machine_price(ask, facts, day, summary.hardware),
+        machines=ask.machines,
         copies=ask.copies,
         lifetime_years=ask.lifetime_years,
     )
@@ -101,7 +84,7 @@ def of_words(ask: Ask, facts: Facts, day: datetime.date) -> Comparison:
         idle_w=given(None, "W", unsaid),
         power_scope="scope not given",
         electricity_per_kwh=electricity(ask, facts, day),
-        machine_price=machine_price(ask, facts, day, None),
+        machine_price=machine_price(ask, facts, day, ""),
         machines=ask.machines or 1,
         copies=ask.copies,
         lifetime_years=ask.lifetime_years,
@@ -110,32 +93,15 @@ def of_words(ask: Ask, facts: Facts, day: datetime.date) -> Comparison:
     return _compared(_overridden(system, ask, day), None, model, ask, facts, day)
 
 
-def electricity(ask: Ask, facts: Facts, day: datetime.date) -> Entry:
-    """As given, else the newest of the country. Raises `UsageError` for a country without one."""
-    if ask.electricity_per_kwh is not None:
-        return given(ask.electricity_per_kwh, f"{ask.currency}/kWh", GIVEN, day)
-    rows = [row for row in facts.electricity if row.customer == ask.customer]
-    newest = max((row for row in rows if row.country == ask.country), key=lambda row: row.period, default=None)
-    if newest is None:
-        known = ", ".join(sorted({row.country for row in rows})) or "none"
-        raise UsageError(f"no {ask.customer} price of electricity is known of {ask.country}", f"known: {known}; or --price-kwh")
-    how = f"{newest.country}, {newest.customer}, {newest.period}"
-    return of_fact(newest.per_kwh, f"{newest.currency}/kWh", "published", how)
-
-
-def machine_price(ask: Ask, facts: Facts, day: datetime.date, machine: str | None) -> Entry:
-    """As given, else that of `--hardware`, else of `machine`, on that day. Raises `UsageError` for a name without one."""
-    if ask.machine_price is not None:
-        return given(ask.machine_price, ask.currency, GIVEN, day)
-    name = ask.hardware or machine
-    if name is None:
-        return given(None, ask.currency, "no machine is named: --hardware-price, or --hardware")
-    rows = [row for row in facts.hardware_prices if row.machine == name and row.since <= day]
-    newest = max(rows, key=lambda row: row.since, default=None)
-    if newest is None:
-        known = ", ".join(sorted({row.machine for row in facts.hardware_prices}))
-        raise UsageError(f"no price is known of '{name}'", f"known: {known}; or --hardware-price")
-    return of_fact(newest.price, newest.currency, "listed", f"{newest.machine}, since {newest.since}")
+def _named(result: Result, summary: Summary, name: str) -> Point:
+    """By the cell's id, or its load where only one cell has that: `c8`. Raises `UsageError`."""
+    cells = [each.cell for each in result.cells]
+    fitting = [place for place, cell in enumerate(cells) if cell.id == name]
+    fitting = fitting or [place for place, cell in enumerate(cells) if cell.load == name]
+    if len(fitting) != 1:
+        known = ", ".join(cell.id for cell in cells)
+        raise UsageError(f"result {result.id} has no one cell called '{name}'", f"one of {known}")
+    return summary.points[fitting[0]]
 
 
 def offers(ask: Ask, facts: Facts, day: datetime.date, own: Model | None) -> list[Price]:
@@ -164,38 +130,10 @@ def _compared(
     """`lengths`: of the requests that were measured."""
     demand, notes = _demand(ask, system, lengths)
     listed = offers(ask, facts, day, own)
-    of = currencies([system], listed)
-    rates = exchange(of, ask, facts, day)
+    known, lacking = exchange([system], listed, ask, facts, day)
     won = _win_rate(facts, own.id if own else None, listed[0].model) if listed else cost.NO_RATING
-    found = cost.compare(demand, system, listed, ask.currency, rates, win_rate=won)
-    return msgspec.structs.replace(found, notes=(*notes, *system.notes, *lacking(of, rates, ask), *_alone(listed, own)))
-
-
-def currencies(systems: Iterable[Local], listed: Iterable[Price]) -> set[str]:
-    """That amounts of them are in."""
-    entries = (entry for system in systems for entry in (system.electricity_per_kwh, system.machine_price))
-    return {entry.unit.split("/")[0] for entry in entries} | {price.currency for price in listed}
-
-
-def exchange(of: Iterable[str], ask: Ask, facts: Facts, day: datetime.date) -> list[Exchange]:
-    """The rates that were given; of other currencies the newest published between them and the one asked for, until that day."""
-    found = [
-        Exchange(of=name, to=ask.currency, rate=given(rate, f"{ask.currency}/{name}", GIVEN, since))
-        for name, (rate, since) in ask.rates.items()
-    ]
-    for name in sorted({*of} - {ask.currency, *ask.rates}):
-        rows = [row for row in facts.exchange if {row.of, row.to} == {name, ask.currency} and row.day <= day]
-        if rows:
-            newest = max(rows, key=lambda row: row.day)
-            rate = of_fact(newest.rate, f"{newest.to}/{newest.of}", "published", f"rate of {newest.day}")
-            found.append(Exchange(of=newest.of, to=newest.to, rate=rate))
-    return found
-
-
-def lacking(of: Iterable[str], rates: Iterable[Exchange], ask: Ask) -> Iterator[str]:
-    """The currencies that are not known in the one asked for."""
-    for name in sorted({*of} - {ask.currency, *(each for rate in rates for each in (rate.of, rate.to))}):
-        yield f"amounts in {name} are not known in {ask.currency}: give --fx {name}=RATE, what one {name} is in {ask.currency}"
+    found = cost.compare(demand, system, listed, ask.currency, known, win_rate=won)
+    return msgspec.structs.replace(found, notes=(*notes, *system.notes, *lacking, *_alone(listed, own)))
 
 
 def _demand(ask: Ask, system: Local, lengths: tuple[float, float, float] | None) -> tuple[Demand, list[str]]:
@@ -286,6 +224,18 @@ def _hosted(name: str, facts: Facts, day: datetime.date) -> Price:
             f"did you mean '{near}'?" if near else "write PROVIDER:MODEL as harness facts list prices has them",
         )
     return found[0]
+
+
+def exchange(
+    systems: Sequence[Local], listed: Sequence[Price], ask: Ask, facts: Facts, day: datetime.date
+) -> tuple[list[Exchange], list[str]]:
+    """(what turns their amounts into the currency asked for, what is said of the others)"""
+    own = {entry.unit.split("/")[0] for each in systems for entry in (each.electricity_per_kwh, each.machine_price)}
+    foreign = (own | {price.currency for price in listed}) - {ask.currency}
+    known = [each for each in rates(ask, facts, day) if ask.currency in (each.of, each.to) and foreign & {each.of, each.to}]
+    lacking = sorted(foreign - {of for each in known for of in (each.of, each.to)})
+    said = f"are not known in {ask.currency}: give --fx"
+    return known, [f"amounts in {of} {said} {of}=RATE, what one {of} is in {ask.currency}" for of in lacking]
 
 
 def _alone(listed: Sequence[Price], own: Model | None) -> Iterator[str]:

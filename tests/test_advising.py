@@ -8,23 +8,22 @@ import msgspec
 import pytest
 
 from harness import advising, costs
-from harness.errors import UsageError
 from harness.measure import conditions
 from harness.measure.advise import CLOUD, HYBRID, NONE, SELF_HOST
 from harness.measure.entries import number
 from harness.report import advise as report
 from harness.schema.cost import Advice, Demand, Way
 from harness.schema.egress import Egress
-from harness.schema.facts import Electricity, Facts, Price
+from harness.schema.facts import Facts, Price
 from harness.schema.machine import Gpu
 from harness.schema.result import CellResult
 from harness.store.folder import ResultFolder
-from tests.measure.spark import fact, price
+from tests.measure.spark import price
 from tests.measure.test_cost_inputs import measured
 from tests.measure.test_quality import rating
 from tests.measure.test_sovereignty import QUIET, provider
 from tests.store import sample_run
-from tests.test_costs import CELL, DAY, FACTS, model, node
+from tests.test_costs import CELL, DAY, FACTS, model
 
 ASK = costs.Ask(electricity_per_kwh=0.3, country="DE")
 DEMAND = Demand(requests_per_day=1000, input_tokens_per_request=2048, output_tokens_per_request=128)
@@ -61,11 +60,8 @@ def stored(
     server: str = "",
     model: str = "m",
 ) -> None:
-    plan = msgspec.structs.replace(
-        sample_run.plan(), nodes=tuple(node(f"spark-{index}") for index in range(nodes)) if nodes > 1 else ()
-    )
     result = sample_run.result(ident=f"r{len(list(root.glob('*/*')))}")
-    made = ResultFolder.create(root, recipe, sample_run.RECIPE, plan)
+    made = ResultFolder.create(root, recipe, sample_run.RECIPE, sample_run.plan())
     made.save(
         msgspec.structs.replace(
             result,
@@ -88,7 +84,7 @@ def advised(
     must: str = "",
     loss: float | None = None,
     demand: Demand = DEMAND,
-    country: str | None = "DE",
+    seat: str | None = "DE",
     more_copies: bool = True,
     ask: costs.Ask = ASK,
 ) -> Advice:
@@ -96,7 +92,7 @@ def advised(
         demand=demand,
         max_loss_elo=loss,
         must=conditions.parse([must] if must else []),
-        country=country,
+        seat=seat,
         more_copies=more_copies,
     )
     return advising.advised(root, ask, wish, known, DAY)
@@ -213,8 +209,8 @@ def test_each_unknown_is_kept_out_with_its_reason(tmp_path: Path) -> None:
         assert why(found, "big @ vendor") == [(asked, "not known: not found")]
     nobody = advised(tmp_path, msgspec.structs.replace(known, providers=()), must="trains=no")
     assert why(nobody, "big @ vendor") == [("trains=no", f"not known: {conditions.NO_TERMS}")]
-    nowhere = advised(tmp_path, known, must=must, country=None)
-    assert why(nowhere, "spark on GB10") == [("residency=EU", "not known: where the machine stands was not said: --country")]
+    nowhere = advised(tmp_path, known, must=must, seat=None)
+    assert why(nowhere, "spark on GB10") == [("residency=EU", "not known: where the machine stands was not said: --seat")]
     dark = measured(4, output_tok_s=100, prefill_tok_s=None, prompt_tokens=2048, completion_tokens=128)
     stored(tmp_path, dark, recipe="dark")
     assert why(advised(tmp_path, known), "dark on GB10") == [
@@ -249,20 +245,6 @@ def test_old_figures_and_missing_rates_are_said(tmp_path: Path) -> None:
     assert "amounts in USD are not known in CHF: give --fx USD=RATE, what one USD is in CHF" in found.notes
     old = advised(tmp_path, facts(listed("big", 10)))
     assert old.notes[-1] == "older than 180 days: rating of big (2026-04-29)"
-
-
-def test_electricity_of_a_country_without_a_price(tmp_path: Path) -> None:
-    """In the EU its mean, and that is said; elsewhere it has to be given."""
-    stored(tmp_path, CELL)
-    row = Electricity(country="EU", customer="household", period="2025-H1", currency="USD", per_kwh=fact(0.4))
-    known = msgspec.structs.replace(facts(), electricity=(row,))
-    french = msgspec.structs.replace(ASK, electricity_per_kwh=None, country="FR")
-    found = advised(tmp_path, known, ask=french)
-    assert number(found.ways[0].per_day) == pytest.approx(4699 / 1095 + (HERE - 4699 / 1095) * 4 / 3, abs=1e-3)
-    assert "no household price of electricity is known of FR: the EU's mean counts; --price-kwh says yours" in found.notes
-    with pytest.raises(UsageError, match="no household price of electricity is known of US"):
-        advised(tmp_path, known, ask=msgspec.structs.replace(french, country="US"))
-    assert not any("mean" in note for note in advised(tmp_path, known).notes)
 
 
 def test_offers_of_one_model_by_one_provider_have_their_own_names(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from harness import costs
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 from harness.measure.entries import number
 from harness.schema.cost import Comparison
 from harness.schema.facts import ExchangeRate, Facts, HardwarePrice, Model, Rating
 from harness.schema.machine import Gpu
-from harness.schema.node import Node
+from harness.schema.result import CellResult
 from harness.store.folder import ResultFolder
-from tests.measure.spark import fact, price
+from tests.measure.spark import fact, local, price
 from tests.measure.test_cost_inputs import measured
 from tests.measure.test_quality import rating
 from tests.store import sample_run
@@ -33,27 +33,13 @@ CELL = measured(
 )
 
 
-def node(host: str) -> Node:
-    return Node(
-        host=host,
-        here=False,
-        hostname=host,
-        kernel="6.17",
-        memory_bytes=2**37,
-        gpus=("NVIDIA GB10",),
-        home="/home/u",
-        hf_home="",
-        reached_at="192.0.2.1",
-        links=(),
-    )
-
-
-def stored(root: Path, *, nodes: int = 0, gpu: str | None = "NVIDIA GB10") -> Path:
-    plan = msgspec.structs.replace(sample_run.plan(), nodes=tuple(node(f"spark-{index}") for index in range(nodes)))
-    made = ResultFolder.create(root, "sample", sample_run.RECIPE, plan)
+def stored(root: Path, *cells: CellResult, nodes: int = 1, gpu: str | None = "NVIDIA GB10") -> Path:
+    cells = cells or (CELL,)
+    made = ResultFolder.create(root, "sample", sample_run.RECIPE, sample_run.plan())
     gpus = (Gpu(index=0, name=gpu),) if gpu else ()
     result = sample_run.result()
-    made.save(msgspec.structs.replace(result, cells=(CELL,), machine=msgspec.structs.replace(result.machine, gpus=gpus)))
+    machine = msgspec.structs.replace(result.machine, gpus=gpus)
+    made.save(msgspec.structs.replace(result, cells=cells, machine=machine, nodes=nodes))
     return made.path
 
 
@@ -83,7 +69,7 @@ def test_several_machines_cost_several_prices(tmp_path: Path) -> None:
 
 def test_a_machine_without_a_known_price_has_none(tmp_path: Path) -> None:
     found = reckoned(stored(tmp_path, gpu="NVIDIA GB300"))
-    assert "no machine is named" in found.local.with_hardware.per_day.why
+    assert found.local.with_hardware.per_day.why == "no price is known of a machine with GB300: --hardware-price"
     assert number(found.local.with_idle.per_day) > 0
     assert number(reckoned(stored(tmp_path, gpu=None), hardware="DGX Spark").local.with_hardware.per_day) > 0
 
@@ -113,21 +99,14 @@ def test_a_rate_that_is_not_given_is_the_newest_published_until_that_day() -> No
 
     def found(currency: str, **given: tuple[float, datetime.date]) -> list[tuple[str, str, float, str]]:
         ask = costs.Ask(currency=currency, rates=given)
-        known = costs.exchange({"USD", "EUR"}, ask, facts, DAY)
+        known, lacking = costs.exchange([local(kwh_unit="EUR/kWh")], [price(1)], ask, facts, DAY)
+        assert bool(lacking) == (currency == "CHF")
         return [(each.of, each.to, number(each.rate), each.rate.origin) for each in known]
 
     assert found("USD") == [("EUR", "USD", 1.15, "published")]
     assert found("EUR") == [("EUR", "USD", 1.15, "published")]
     assert found("USD", EUR=(1.3, DAY)) == [("EUR", "USD", 1.3, "given")]
     assert found("CHF") == []
-    assert (
-        list(
-            costs.lacking(
-                {"USD", "EUR"}, costs.exchange({"USD"}, costs.Ask(currency="EUR"), facts, DAY), costs.Ask(currency="EUR")
-            )
-        )
-        == []
-    )
 
 
 def model(id_: str, *, weights: tuple[str, ...] = ()) -> Model:
@@ -167,3 +146,16 @@ def test_a_result_without_a_speed(tmp_path: Path) -> None:
     made.save(msgspec.structs.replace(sample_run.result(), cells=()))
     with pytest.raises(StoreError, match="no cell whose speed counts"):
         reckoned(made.path)
+
+
+def test_a_cell_by_its_name(tmp_path: Path) -> None:
+    def cell(pp: int, concurrency: int, speed: float) -> CellResult:
+        return measured(concurrency, pp=pp, output_tok_s=speed, prefill_tok_s=2000, system_w=120)
+
+    path = stored(tmp_path, cell(2048, 1, 40), cell(2048, 8, 160), cell(128, 8, 200))
+    assert reckoned(path).inputs["output_tok_s"].value == 200, "the most tokens a second"
+    assert reckoned(path, cell="c1").inputs["output_tok_s"].value == 40
+    assert reckoned(path, cell="d0-pp2048-tg128-c8").inputs["output_tok_s"].value == 160
+    for name in ("c8", "c2"):
+        with pytest.raises(UsageError, match="one of d0-pp2048-tg128-c1"):
+            reckoned(path, cell=name)

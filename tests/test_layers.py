@@ -54,6 +54,7 @@ ALSO = {  # besides its own folder, the schema and the base
     "probe": {"hosts"},
     "board": {"measure", "facts"},
     "report": {"measure", "board"},
+    "store": {"measure"},
 }
 
 

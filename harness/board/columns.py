@@ -41,6 +41,8 @@ COLUMNS: dict[str, Column] = {
     "sovereignty": Column("sovereignty", "%", TERMS, HIGHER, "Self-assessed by the EU's framework: from unknown = 0 to unknown = all."),
     "coverage": Column("answered", "%", TERMS, HIGHER, "Share of the framework's weight that public evidence answers."),
     "seal": Column("SEAL", "", TERMS, HIGHER, "Self-assessed level, the lowest over the objectives; no authority awarded it."),
+    "seal_law": Column("SEAL law", "", TERMS, HIGHER, "The same of SOV-2 alone, the objective of law and jurisdiction."),
+    "seal_data": Column("SEAL data", "", TERMS, HIGHER, "The same of SOV-3 alone, the objective of data and AI."),
     "leaves_desk": Column("leaves desk", "", TERMS, NEITHER, "Whether prompts leave the machine: measured by the connections of a run."),
     "parent_seat": Column("seat", "", TERMS, NEITHER, "Country of the company that decides."),
     "contract_law": Column("law", "", TERMS, NEITHER, "Under whose law the contract stands."),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from harness.board import quality
+from harness.board import quality, terms
 from harness.board.columns import COLUMNS
 from harness.board.published import HARDWARE
 from harness.facts import lookup
@@ -25,6 +25,7 @@ def board(
     day: datetime.date,
     facts: Facts = NO_FACTS,
     offers: Iterable[Row] = (),
+    notes: tuple[str, ...] = (),
 ) -> Board:
     """A system that was measured and published is one row: what was measured stands in front, what was published beside it. Offers stand
     below; of one that was measured (`harness bench --url https://…`) likewise."""
@@ -37,12 +38,14 @@ def board(
         theirs = rows.get((row.id, row.nodes)) if HARDWARE in row.hardware else None
         name = row.id if theirs or (row.id, row.nodes) not in rows else f"{row.id} @ {row.hardware or 'elsewhere'}"
         rows[name, row.nodes] = _joined(msgspec.structs.replace(row, id=name), theirs)
-    own = [_with(row, quality.entries(facts, lookup.model_of(facts, row.model))) for row in rows.values()]
-    return Board(rows=tuple(map(_whole, (*own, *apis.values()))), day=day)
+    own = [_with(row, facts) for row in rows.values()]
+    return Board(rows=tuple(map(_whole, (*own, *apis.values()))), day=day, notes=notes)
 
 
-def _with(row: Row, entries: dict[str, Entry]) -> Row:
-    return msgspec.structs.replace(row, entries=row.entries | entries)
+def _with(row: Row, facts: Facts) -> Row:
+    """What is known of its model."""
+    model = lookup.model_of(facts, row.model)
+    return msgspec.structs.replace(row, entries=row.entries | quality.entries(facts, model) | terms.of_weights(model))
 
 
 def _joined(ours: Row, theirs: Row | None) -> Row:
@@ -54,9 +57,12 @@ def _joined(ours: Row, theirs: Row | None) -> Row:
 
 
 def beside(first: Entry, second: Entry) -> Entry:
-    """One entry of two for the same thing: the first that has a value, with what else is known of it."""
+    """One entry of two for the same thing: the first that has a value, with what else is known of it. What was computed from published
+    figures does not stand for what was measured."""
     if first.value is None and second.value is None:
         return msgspec.structs.replace(first, also=(*first.also, *second.also))
+    if first.value is None and second.origin == "computed":
+        return msgspec.structs.replace(first, also=(*first.also, second))
     if first.value is None:
         return second
     known = (msgspec.structs.replace(second, also=()),) if second.value is not None else ()

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator
 
 from harness.board.columns import COLUMNS
+from harness.board.own import Own
 from harness.schema.board import Entry, Row
 from harness.schema.result import Point, Reading, Summary
 from harness.schema.sensors import POWER_SCOPES
@@ -18,8 +19,9 @@ LOAD = ("output_tok_s", "ttft_p50_ms", "ttft_p90_ms", "ttft_p99_ms")
 NOT_MEASURED = "not measured here"
 
 
-def rows(summaries: Iterable[Summary]) -> list[Row]:
-    return [_row(found) for found in systems(summaries)]
+def rows(summaries: Iterable[Summary], own: Own | None = None) -> list[Row]:
+    """`own`: whose costs and terms stand beside."""
+    return [_row(found, own) for found in systems(summaries)]
 
 
 def systems(summaries: Iterable[Summary]) -> list[list[Summary]]:
@@ -31,13 +33,15 @@ def systems(summaries: Iterable[Summary]) -> list[list[Summary]]:
     return list(found.values())
 
 
-def _row(newest_first: list[Summary]) -> Row:
+def _row(newest_first: list[Summary], own: Own | None) -> Row:
     about = newest_first[0]
     one, load, agentic = (_choose(newest_first, which) for which in (_is_single_stream, _is_load, _is_agentic))
     entries = {"decode_tok_s": _entry(one, "decode_tok_s"), AGENTIC: _entry(agentic, "e2e_sched_p99_ms", "ms")}
     entries |= {name: _entry(load, name) for name in LOAD}
     entries["concurrency"] = _concurrency(load)
     entries |= dict(_power(load))
+    if own is not None:
+        entries |= own.of_measured(_newest_sound(newest_first), load)
     return Row(
         id=about.recipe if not about.server else f"{about.server}/{about.model}",
         model=about.model,
@@ -52,6 +56,12 @@ def _row(newest_first: list[Summary]) -> Row:
 
 Found = tuple[Summary, Point] | str
 """A cell, or why there is none."""
+
+
+def _newest_sound(newest_first: list[Summary]) -> Summary:
+    """That anything was measured in, where there is one."""
+    sound = (summary for summary in newest_first if any(point.verdict == "valid" for point in summary.points))
+    return next(sound, newest_first[0])
 
 
 def _choose(newest_first: list[Summary], key: Callable[[Point], tuple[float, ...] | None]) -> Found:

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from harness.board import quality
+from harness.board import costs, quality, terms
 from harness.board.measured import AGENTIC, LOAD
 from harness.facts import lookup
-from harness.measure import sovereignty
 from harness.measure.entries import of_fact
 from harness.schema.board import Entry, Row
 from harness.schema.facts import Fact, Facts, Model, Price, Provider
@@ -17,22 +16,6 @@ from harness.schema.sensors import POWER_SCOPES
 
 NOT_MEASURED = "not measured here: harness bench --url https://…"
 ITS_OWN = "it runs on the provider's machines"
-NO_TERMS = "the facts have no terms of this provider"
-TERMS = (
-    "parent_seat",
-    "contract_law",
-    "residency",
-    "residency_eu",
-    "retention_days",
-    "zero_retention",
-    "trains_on_data",
-    "dpa",
-    "certifications",
-    "weights_self_hostable",
-    "weights_licence",
-    "cloud_act",
-)
-"""Columns that are fields of `Provider` too."""
 
 
 def rows(facts: Facts, prices: Iterable[Price]) -> list[Row]:
@@ -41,7 +24,7 @@ def rows(facts: Facts, prices: Iterable[Price]) -> list[Row]:
 
 
 def _row(facts: Facts, model: Model, price: Price) -> Row:
-    known = terms(facts, price)
+    known = row_of_terms(facts, price)
     return Row(
         id=_id(price),
         model=model.name,
@@ -52,17 +35,8 @@ def _row(facts: Facts, model: Model, price: Price) -> Row:
             **dict.fromkeys((f"{scope}_{name}" for scope in POWER_SCOPES for name in ("w", "j_tok")), Entry(why=ITS_OWN)),
             "usd_mtok_in": _price(price, price.input_mtok),
             "usd_mtok_out": _price(price, price.output_mtok),
-            **dict.fromkeys(
-                (
-                    "usd_mtok_electricity",
-                    "usd_mtok_idle",
-                    "usd_mtok_hardware",
-                    "break_even_closed_days",
-                    "break_even_hosted_days",
-                ),
-                Entry(why=ITS_OWN),
-            ),
-            **_terms(known, facts),
+            **dict.fromkeys(costs.UNITS, Entry(why=ITS_OWN)),
+            **terms.of_provider(known, facts),
             "weights_licence": of_fact(model.licence, "", "listed"),
             "leaves_desk": Entry(
                 value="yes", origin="listed", date=price.output_mtok.date, how="it is an API", sources=price.output_mtok.sources
@@ -83,7 +57,7 @@ def _id(price: Price) -> str:
     return f"{price.model} @ {price.provider}"
 
 
-def terms(facts: Facts, price: Price) -> Provider | None:
+def row_of_terms(facts: Facts, price: Price) -> Provider | None:
     """The row of terms for this model where there is one of its own, else the product's."""
     found = lookup.terms(facts, price.provider)
     return next((one for one in reversed(found) if one.model == price.model), next(iter(found), None))
@@ -93,17 +67,3 @@ def _price(price: Price, listed: Fact[float]) -> Entry:
     if price.currency != "USD":
         return Entry(unit="$/M", why=f"listed in {price.currency}")
     return of_fact(listed, "$/M", "listed", "; ".join(filter(None, (f"{price.provider}: {price.ref}", price.note))))
-
-
-def _terms(known: Provider | None, facts: Facts) -> dict[str, Entry]:
-    if known is None:
-        return dict.fromkeys((*TERMS, "sovereignty", "coverage", "seal"), Entry(why=NO_TERMS))
-    columns, found = sovereignty.columns(known), sovereignty.api(known, facts)
-    score = sovereignty.entry(found)
-    entries = {name: columns[name] for name in TERMS} | {"sovereignty": score}
-    for name, value in (
-        ("coverage", round(found.coverage, 1)),
-        ("seal", sovereignty.seal(found).removesuffix(", self-assessed")),
-    ):
-        entries[name] = score if score.value is None else msgspec.structs.replace(score, value=value, low=None, high=None)
-    return entries

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.board.columns import COLUMNS
 from harness.board.measured import AGENTIC
+from harness.board.own import Own
+from harness.measure.cost_inputs import SCOPES, WHOLE
+from harness.measure.entries import given
 from harness.schema.board import Entry, Row
+from harness.schema.cost import Local
 from harness.schema.facts import Source
 from harness.schema.recipe import Published, Recipe
 from harness.schema.sensors import POWER_SCOPES
 
 HARDWARE = "GB10"
 NOT_PUBLISHED = "not published"
+PAID = ("output_tok_s", "decode_tok_s", "prefill_tok_s")
+"""What costs are reckoned from; of speeds that of all streams first."""
 
 
-def rows(recipes: Iterable[tuple[Recipe, str]]) -> list[Row]:
-    """One for each (recipe, its engine) with published figures. All of these are of GB10s."""
-    return [_row(recipe, engine) for recipe, engine in recipes if recipe.harness.published]
+def rows(recipes: Iterable[tuple[Recipe, str]], own: Own | None = None) -> list[Row]:
+    """One for each (recipe, its engine) with published figures. All of these are of GB10s. `own`: as `measured.rows` has it."""
+    return [_row(recipe, engine, own) for recipe, engine in recipes if recipe.harness.published]
 
 
-def _row(recipe: Recipe, engine: str) -> Row:
+def _row(recipe: Recipe, engine: str, own: Own | None) -> Row:
     said: dict[str, list[Published]] = {}
     for figure in recipe.harness.published:
         said.setdefault(figure.metric, []).append(figure)
@@ -38,6 +44,8 @@ def _row(recipe: Recipe, engine: str) -> Row:
         watts = _entry(f"{scope}_w", said.get(f"{scope}_w", ()))
         entries[f"{scope}_w"] = watts if watts.value is not None else Entry(unit="W", why=_no_scope(said))
         entries[f"{scope}_j_tok"] = Entry(unit="J/tok", why=NOT_PUBLISHED)
+    if own is not None:
+        entries |= own.of_published(_paid(recipe, said, own), _no_watts(said), recipe.model)
     return Row(
         id=recipe.name,
         model=recipe.model,
@@ -114,3 +122,62 @@ def _no_scope(said: dict[str, list[Published]]) -> str:
 def day(text: str) -> datetime.date:
     """A month is its first day: `2026-05`."""
     return datetime.date.fromisoformat(text if len(text) == 10 else f"{text}-01")
+
+
+def _paid(recipe: Recipe, said: dict[str, list[Published]], own: Own) -> tuple[Local, float, float] | None:
+    """(the system, input and output tokens of a request) of watts and a speed that were published of one and the same load."""
+    for scope, watts in _watts(said):
+        load = [figure for name in PAID for figure in said.get(name, ()) if _same_load(watts, figure)]
+        speed = next((figure for figure in load if _is_speed(figure)), None)
+        if speed is None or watts.pp is None or not watts.tg:
+            continue
+        prompt = (watts.depth or 0) + watts.pp
+        prefill = next((figure for figure in load if figure.metric == "prefill_tok_s"), None)
+        local = Local(
+            name=recipe.name,
+            output_tok_s=_figure(speed),
+            concurrency=speed.concurrency or 1,
+            input_tokens_per_output_token=prompt / watts.tg if speed.metric == "output_tok_s" else 0.0,
+            prefill_tok_s=_figure(prefill) if prefill else given(None, "tok/s", "not published"),
+            active_w=_figure(watts),
+            idle_w=given(None, "W", "not published"),
+            power_scope=scope,
+            electricity_per_kwh=own.sums.electricity_per_kwh,
+            machine_price=own.sums.machine_price(HARDWARE),
+            machines=recipe.min_nodes,
+            lifetime_years=own.sums.lifetime_years,
+            notes=tuple(_notes(speed, scope)),
+        )
+        return local, prompt, watts.tg
+    return None
+
+
+def _watts(said: dict[str, list[Published]]) -> Iterator[tuple[str, Published]]:
+    """The widest scope first."""
+    yield from ((scope, watts) for scope in SCOPES for watts in said.get(f"{scope}_w", ()) if watts.value is not None)
+
+
+def _same_load(one: Published, other: Published) -> bool:
+    """Whether they are said of the same requests by the same people, and of this setup."""
+    same = all(getattr(one, name) == getattr(other, name) for name in ("source", "date", "depth", "pp", "tg", "concurrency"))
+    return same and None not in (one.value, other.value) and not (one.not_tested or other.not_tested)
+
+
+def _is_speed(figure: Published) -> bool:
+    return figure.metric == "output_tok_s" or (figure.metric == "decode_tok_s" and figure.concurrency in (None, 1))
+
+
+def _notes(speed: Published, scope: str) -> Iterator[str]:
+    yield "of published watts and speed, not measured here"
+    if speed.concurrency is None:
+        yield "how many streams there were is not said: reckoned for one, with more it would be less"
+    if scope not in WHOLE:
+        yield f"the watts are of {scope} scope: the machine draws more"
+
+
+def _no_watts(said: dict[str, list[Published]]) -> str:
+    """Why there is nothing to reckon costs of."""
+    for scope, watts in _watts(said):
+        doubt = f": {watts.not_tested}" if watts.not_tested else ""
+        return f"{watts.value:g} W of {scope} scope were published, but not with a speed of the same load{doubt}"
+    return f"no watts of a known scope were published: {_no_scope(said)}" if "power_w" in said else "no watts were published"

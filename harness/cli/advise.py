@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import cost, options, settings
+from harness.cli import assumed, options, settings
 from harness.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -53,9 +52,10 @@ def advise(
     country: Annotated[
         str | None,
         typer.Option(
-            metavar="CODE", help="Where your machines and you are, and whose mean price of electricity counts (else the EU's)."
+            metavar="CODE", help="Whose mean price of electricity counts (else the EU's); --seat too, where that is not said."
         ),
     ] = None,
+    seat: options.Seat = None,
     watts: options.Watts = None,
     idle_watts: options.IdleWatts = None,
     copies: Annotated[
@@ -70,10 +70,10 @@ def advise(
     years: options.Years = 3.0,
     today: options.PricesOf = None,
     json: options.Json = False,
-    root: Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")] = None,
+    root: options.Results = None,
 ) -> None:
     """Say self-host, cloud or hybrid for a workload, with the arithmetic: the cheapest way that keeps every condition."""
-    cost.check(
+    assumed.amounts(
         {
             "--watts": watts,
             "--idle-watts": idle_watts,
@@ -82,8 +82,6 @@ def advise(
             "--years": years,
         }
     )
-    if years == 0:
-        raise UsageError("--years is above 0", "give another number")
     if country is not None and not re.fullmatch("[A-Za-z]{2}", country):
         raise UsageError(f"--country {country}: no country", "two letters, as ISO 3166 has them: DE, FR; or EU")
     from harness import advising, costs
@@ -91,22 +89,22 @@ def advise(
     from harness.measure import conditions
 
     day = settings.day(today)
-    where = country.upper() if country else None
+    where = assumed.seat(seat) or country
     wish = advising.Wish(
         demand=demand(workload),
         max_loss_elo=None if max_quality_loss is None else loss(max_quality_loss),
         must=conditions.parse(must or ()),
-        country=where,
+        seat=where.upper() if where else None,
         more_copies=copies is None,
     )
     ask = costs.Ask(
         currency=currency.upper(),
-        rates=cost.rates(fx, day),
+        rates=assumed.rates(fx, day),
         active_w=watts,
         idle_w=idle_watts,
         electricity_per_kwh=price_kwh,
-        country=where or conditions.EU,
-        customer="business" if business else "household",
+        country=country.upper() if country else conditions.EU,
+        customer=assumed.customer(business),
         hardware=hardware,
         machine_price=hardware_price,
         copies=copies or 1,

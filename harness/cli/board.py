@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import settings
+from harness.cli import assumed, options, settings
 
 if TYPE_CHECKING:
     from harness.schema.board import Board
+    from harness.schema.cost import Assumed
 
 
 def board(
@@ -25,17 +26,31 @@ def board(
         typer.Option(metavar="CONDITION", help="Only rows that keep it: 'decode_tok_s>50', trains_on_data=no, model~mistral."),
     ] = None,
     scaling: Annotated[bool, typer.Option("--scaling", help="What each added machine brought, instead.")] = False,
+    country: options.Country = "EU",
+    business: options.Business = False,
+    price_kwh: options.PriceKwh = None,
+    hardware_price: options.HardwarePrice = None,
+    years: options.Years = 3.0,
+    fx: options.Fx = None,
+    seat: options.Seat = None,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="table, md, csv or json.")] = "table",
-    root: Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")] = None,
+    root: options.Results = None,
 ) -> None:
     """Quality, speed, watts, cost and sovereignty of what was measured here and of what was published, in one table."""
-    from harness.board import pick
+    import msgspec
+
+    from harness.board import costs, pick
     from harness.board import scaling as machines
     from harness.errors import UsageError
     from harness.report import board as report
 
     chosen = pick.columns(columns)
-    found = pick.sort(pick.keep(whole(root), where or []), sort)
+    ours = assumed.machines(
+        country=country, business=business, price_kwh=price_kwh, hardware_price=hardware_price, years=years, fx=fx
+    )
+    found = pick.sort(pick.keep(whole(root, ours, assumed.seat(seat)), where or []), sort)
+    if not costs.UNITS.keys() & set(chosen):
+        found = msgspec.structs.replace(found, notes=())
     if scaling:
         print(report.scaling(machines.steps(found), width=settings.width(), color=sys.stdout.isatty()))
     elif format_ == "table":
@@ -45,17 +60,15 @@ def board(
     elif format_ == "csv":
         print(report.as_csv(found, chosen), end="")
     elif format_ == "json":
-        import msgspec
-
         print(msgspec.json.encode(found).decode())
     else:
         raise UsageError(f"--format {format_}: there is no such format", "choose table, md, csv or json")
 
 
-def whole(root: Path | None) -> Board:
-    """All that is known on this machine. No network."""
+def whole(root: Path | None, machines: Assumed | None = None, seat: str | None = None) -> Board:
+    """All that is known on this machine. `machines`, `seat`: what is said of one's own. No network."""
     from harness import clock
-    from harness.board import join, measured, offers, published
+    from harness.board import join, measured, offers, own, published
     from harness.facts import load as load_facts
     from harness.facts import prices
     from harness.recipe import catalog, load
@@ -65,11 +78,13 @@ def whole(root: Path | None) -> Board:
     recipes = [load.load(path) for path in catalog.paths(settings.recipe_folders())]
     facts, day = load_facts.load(settings.user_facts()), clock.utc_now().date()
     listed = prices.every(facts, day)
-    found = measured.rows(query.list_results(root or settings.results_root()))
+    ours = own.Own(facts, day, machines or own.BY_FACTS, seat=seat)
+    found = measured.rows(query.list_results(root or settings.results_root()), ours)
     return join.board(
         [offers.named(row, prices.at(row.provider, row.model, day), listed) if row.provider else row for row in found],
-        published.rows((recipe, engine_of(recipe) or recipe.runtime) for recipe in recipes),
+        published.rows(((recipe, engine_of(recipe) or recipe.runtime) for recipe in recipes), ours),
         day=day,
         facts=facts,
         offers=offers.rows(facts, listed),
+        notes=(ours.note,),
     )

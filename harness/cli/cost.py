@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from harness.cli import options, settings
+from harness.cli import assumed, options, settings
 from harness.errors import UsageError
-
-if TYPE_CHECKING:
-    import datetime
 
 FORMATS = ("table", "md", "json")
 
@@ -52,7 +46,7 @@ def cost(
     currency: options.Currency = "USD",
     fx: options.Fx = None,
     price_kwh: options.PriceKwh = None,
-    country: Annotated[str, typer.Option(metavar="CODE", help="Whose mean price of electricity stands for it.")] = "EU",
+    country: options.Country = "EU",
     business: options.Business = False,
     hardware: options.Hardware = None,
     hardware_price: options.HardwarePrice = None,
@@ -69,12 +63,12 @@ def cost(
     ] = None,
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, md or json.")] = "table",
     today: options.PricesOf = None,
-    root: Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")] = None,
+    root: options.Results = None,
 ) -> None:
     """What a result's system, or one described by --tok-s and --watts, costs to run, and when it has paid for itself."""
     if format_ not in FORMATS:
         raise UsageError(f"--format: there is no '{format_}'", f"one of {', '.join(FORMATS)}")
-    amounts = {
+    said = {
         "--requests-per-day": requests_per_day,
         "--input-tokens": input_tokens,
         "--output-tokens": output_tokens,
@@ -87,9 +81,9 @@ def cost(
         "--hardware-price": hardware_price,
         "--years": years,
     }
-    check(amounts)
-    if years == 0 or tok_s == 0 or prefill_tok_s == 0:
-        raise UsageError("--years, --tok-s and --prefill-tok-s are above 0", "give another number")
+    assumed.amounts(said)
+    if tok_s == 0 or prefill_tok_s == 0:
+        raise UsageError("--tok-s and --prefill-tok-s are above 0", "give another number")
     if cached_share is not None and cached_share > 1:
         raise UsageError(f"--cached-share: {cached_share:g} is more than all", "give a share from 0 to 1")
     from harness import costs
@@ -98,7 +92,7 @@ def cost(
     day = settings.day(today)
     ask = costs.Ask(
         currency=currency.upper(),
-        rates=rates(fx, day),
+        rates=assumed.rates(fx, day),
         requests_per_day=requests_per_day,
         input_tokens_per_request=input_tokens,
         output_tokens_per_request=output_tokens,
@@ -110,7 +104,7 @@ def cost(
         idle_w=idle_watts,
         electricity_per_kwh=price_kwh,
         country=country,
-        customer="business" if business else "household",
+        customer=assumed.customer(business),
         hardware=hardware,
         machine_price=hardware_price,
         machines=machines,
@@ -139,28 +133,3 @@ def cost(
         print(report.markdown(found))
     else:
         print(report.render(found, width=settings.width(), color=sys.stdout.isatty()))
-
-
-def check(amounts: Mapping[str, float | None]) -> None:
-    """Of options by their names. Raises `UsageError`."""
-    for option, value in amounts.items():
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise UsageError(f"{option}: {value:g} is no amount", "give a number that is not below 0")
-
-
-def rates(fx: Iterable[str] | None, day: datetime.date) -> dict[str, tuple[float, datetime.date]]:
-    """Raises `UsageError`."""
-    return dict(_rate(word, day) for word in fx or ())
-
-
-def _rate(word: str, day: datetime.date) -> tuple[str, tuple[float, datetime.date]]:
-    """`EUR=1.08@2026-11-20`."""
-    code, _, rest = word.partition("=")
-    number, _, since = rest.partition("@")
-    try:
-        rate = float(number)
-    except ValueError:
-        rate = math.nan
-    if not code or not (math.isfinite(rate) and rate > 0):
-        raise UsageError(f"--fx {word}: no exchange rate", "write it like EUR=1.08, or EUR=1.08@2026-11-20")
-    return code.upper(), (rate, settings.day(since or None) if since else day)

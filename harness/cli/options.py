@@ -74,21 +74,24 @@ Url = Annotated[str | None, typer.Option(help="Measure a server that already run
 Model = Annotated[str | None, typer.Option(help="With --url: the model's name there, if it serves more than one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ApiKeyEnv = Annotated[str | None, typer.Option(metavar="NAME", help="With --url: the environment variable that holds the key.")]
+Fx = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fx", metavar="CODE=RATE[@DAY]", help="What one of that currency is in the answer's.  [default: the facts' newest]"
+    ),
+]
+PriceKwh = Annotated[float | None, typer.Option("--price-kwh", metavar="PRICE", help="Of electricity.")]
+Country = Annotated[str, typer.Option("--country", metavar="CODE", help="Whose mean price of electricity stands for it.")]
+Business = Annotated[bool, typer.Option("--business", help="The price for businesses, not households.")]
+HardwarePrice = Annotated[float | None, typer.Option("--hardware-price", metavar="PRICE", help="Of one machine.")]
+Years = Annotated[float, typer.Option("--years", metavar="N", help="That the machine lasts.")]
+Seat = Annotated[
+    str | None,
+    typer.Option("--seat", metavar="COUNTRY", help="Where a machine of one's own stands and its owner sits: DE, FR, US …"),
+]
 Results = Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")]
 Watts = Annotated[float | None, typer.Option(metavar="W", help="At work.")]
 IdleWatts = Annotated[float | None, typer.Option(metavar="W", help="With the server ready and idle.")]
 Currency = Annotated[str, typer.Option(metavar="CODE", help="Of the answer, and of prices given here.")]
-Fx = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fx",
-        metavar="CODE=RATE[@DAY]",
-        help="What one of that currency is in --currency.  [default: harness facts list exchange]",
-    ),
-]
-PriceKwh = Annotated[float | None, typer.Option("--price-kwh", metavar="PRICE", help="Of electricity.")]
-Business = Annotated[bool, typer.Option("--business", help="The price for businesses, not households.")]
 Hardware = Annotated[str | None, typer.Option(metavar="NAME", help="Whose list price stands for the machine's.")]
-HardwarePrice = Annotated[float | None, typer.Option(metavar="PRICE", help="Of one machine.")]
-Years = Annotated[float, typer.Option(metavar="N", help="That the machine lasts.")]
 PricesOf = Annotated[str | None, typer.Option("--today", metavar="DAY", help="Whose prices count.  [default: today]")]

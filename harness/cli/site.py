@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import assumed, facts, options, settings
 from harness.cli import board as boards
-from harness.cli import facts, settings
 
 if TYPE_CHECKING:
     from harness.report.site.pictures import Picture
@@ -20,12 +20,22 @@ Root = Annotated[Path | None, typer.Option("--results", help="Where results are 
 def site(
     root: Root = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the pages go.")] = Path("site"),
+    country: options.Country = "EU",
+    business: options.Business = False,
+    price_kwh: options.PriceKwh = None,
+    hardware_price: options.HardwarePrice = None,
+    years: options.Years = 3.0,
+    fx: options.Fx = None,
+    seat: options.Seat = None,
 ) -> None:
     """Pages of everything that is stored and known: they need no server, no script and no network."""
     from harness import site as builder
     from harness.store import query
 
-    found = boards.whole(root)
+    ours = assumed.machines(
+        country=country, business=business, price_kwh=price_kwh, hardware_price=hardware_price, years=years, fx=fx
+    )
+    found = boards.whole(root, ours, assumed.seat(seat))
     built = builder.build(found, facts.tables(found.day), query.list_results(root or settings.results_root()), out)
     for line in built.damaged:
         print(f"No page: {line}", file=sys.stderr)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import settings
+from harness.cli import assumed, options, settings
 
 if TYPE_CHECKING:
     from harness.schema.sovereignty import Assessment
@@ -20,30 +18,26 @@ def sovereignty(
         str | None,
         typer.Argument(metavar="[ROW|RESULT]", help="A provider, or a result as `results show` has it: with all evidence."),
     ] = None,
-    seat: Annotated[
-        str | None,
-        typer.Option("--seat", metavar="COUNTRY", help="Where a result's machine stands and its owner sits: DE, FR, US …"),
-    ] = None,
-    root: Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")] = None,
+    seat: options.Seat = None,
+    root: options.Results = None,
     today: Annotated[str | None, typer.Option("--today", metavar="DAY", help="The day that --seat was said.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Assess providers, and a machine of your own, against the EU Cloud Sovereignty Framework."""
-    from harness.errors import UsageError
     from harness.facts import load
     from harness.measure import sovereignty as measure
     from harness.report import sovereignty as text
     from harness.schema.facts import row_id
-    from harness.store import folder, query
+    from harness.store import folder, index, query
 
-    if seat is not None and not re.fullmatch("[A-Za-z]{2}", seat):
-        raise UsageError(f"--seat {seat}: no country", "two letters, as ISO 3166 has them: DE, FR, US")
+    seat = assumed.seat(seat)
     facts, day, stored = load.load(settings.user_facts()), settings.day(today), root or settings.results_root()
     providers = {row_id(row): row for row in facts.providers}
     wanted = _wanted(which, list(providers))
     found: dict[str, list[Assessment]] = {}
     if (which and not wanted) or (which is None and query.list_results(stored)):
-        result = folder.read_result(query.find(stored, which or "latest"))
+        path = query.find(stored, which or "latest")
+        result = index.summary(folder.read_result(path), path)
         known = [measure.local(result, facts, seat=seat, day=day, profile=profile) for profile in measure.PROFILES]
         found[f"{result.model} here ({result.id})"] = known
     for name in wanted:

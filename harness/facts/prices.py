@@ -48,6 +48,7 @@ def has(ref: str) -> bool:
     return provider in _providers() and name in _models(provider)
 
 
+@cache
 def listed(ref: str, day: datetime.date, *, model: str = "") -> Price:
     """The price on that day (UTC) of `provider/reference`, which is matched letter by letter. Where it depends on the hour it is that of
     most hours, and the note says the others. Raises `FactsError` for a reference that the package does not have."""

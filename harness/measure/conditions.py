@@ -1,8 +1,7 @@
 """`--must residency=EU,trains=no,retention<=30`: what may be asked of whoever gets the prompts, and what is known of an offer, or of a
 machine of one's own, that it is held against. A term that is not known keeps no condition.
 
-At home there is nobody else who could keep anything or train on it, unless a run was seen to be connected to the internet. That is its
-owner's promise, as an API's terms are its vendor's; only `leaves-desk` is measured.
+At home there is nobody else who could keep anything or train on it, if a run was seen to send nothing anywhere; else that is not known.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from harness.measure.sovereignty import EEA
 from harness.schema.board import Entry
 from harness.schema.cost import Condition
 from harness.schema.facts import Model, Provider
-from harness.schema.result import Result
+from harness.schema.result import Summary
 
 EU = "EU"
 LEAVES = "leaves_desk"
@@ -55,7 +54,7 @@ RULES = {
 }
 COUNTRY = re.compile("[A-Z]{2}")
 NO_TERMS = "the facts have no terms of this provider"
-ONLINE = "its processes were connected to the internet in that run, and what they sent is not known"
+WEIGHTS_HERE = Entry(value="yes", origin="measured", how="it ran here")
 
 
 def parse(texts: Iterable[str]) -> tuple[Condition, ...]:
@@ -116,35 +115,40 @@ def of_offer(terms: Provider | None, model: Model | None) -> dict[str, Entry]:
     return {name: _as_word(listed[name]) for name in names if name in listed} | {"weights_self_hostable": weights, LEAVES: away}
 
 
-def at_home(result: Result, *, country: str | None, day: datetime.date) -> dict[str, Entry]:
-    """`country`: where the machine stands and its owner sits (`EU`, `DE`), as its owner says; None: was not said. Of a server that the
-    harness did not start nothing is known: it may be anybody's."""
-    left = egress.entry(result)
+def at_home(summary: Summary, *, seat: str | None, day: datetime.date) -> dict[str, Entry]:
+    """`seat`: the country where the machine stands and its owner sits, as its owner says; None: was not said. Of a server that the harness
+    did not start nothing is known: it may be anybody's."""
+    left = egress.entry(summary)
     names = [rule.term for rule in RULES.values()]
-    if not result.engine.start_s:
-        return dict.fromkeys(names, Entry(why="the harness did not start the server")) | {LEAVES: left}
+    if not summary.launched:
+        return dict.fromkeys(names, Entry(why=sovereignty.NOT_STARTED)) | {LEAVES: left}
 
-    def own(value: str | float | None, how: str) -> Entry:
+    def own(value: str | None, how: str) -> Entry:
         return Entry(why=how) if value is None else Entry(value=value, origin="given", date=day, how=how)
 
     def alone(value: str | float | None, how: str) -> Entry:
         """As long as nobody else gets anything."""
-        return Entry(why=ONLINE) if value is not None and left.value == "yes" else own(value, how)
+        if value is None:
+            return Entry(why=how)
+        if left.value != "no":
+            return Entry(why=left.why or f"it was online: {left.how}")
+        return msgspec.structs.replace(left, value=value, origin="computed", how=how)
 
-    ran = datetime.date.fromisoformat(result.anchor.wall[:10])
-    inside = None if country is None else "yes" if country in (EU, *EEA) else "no"
-    unsaid = "where the machine stands was not said: --country"
-    nobody = "nobody else gets what it is asked"
-    abroad = f"whether 18 U.S.C. 2713 reaches an owner in {country} is not known"
+    inside = None if seat is None else "yes" if seat in (EU, *EEA) else "no"
+    unsaid = "where the machine stands was not said: --seat"
+    nobody = "nothing left the machine, so that nobody else has it"
+    abroad = f"whether 18 U.S.C. 2713 reaches an owner in {seat} is not known"
     return {
-        "residency_eu": alone(inside, f"it stands in {country}, and {nobody}" if country else unsaid),
+        "residency_eu": alone(inside, f"it stands in {seat}, and nothing left it" if seat else unsaid),
         "trains_on_data": alone("no", nobody),
         "retention_days": alone(0.0, nobody),
         "zero_retention": alone("default", nobody),
-        "parent_seat": own(country, f"its owner is in {country}" if country else unsaid),
-        "contract_eu": own(inside, f"its owner's own law, in {country}" if country else unsaid),
-        "weights_self_hostable": Entry(value="yes", origin="measured", date=ran, how="it ran here", result=result.id),
-        "cloud_act": alone("none", "no provider has anything") if inside == "yes" else own(None, abroad if country else unsaid),
+        "parent_seat": own(seat, f"its owner is in {seat}" if seat else unsaid),
+        "contract_eu": own(inside, f"its owner's own law, in {seat}" if seat else unsaid),
+        "weights_self_hostable": msgspec.structs.replace(WEIGHTS_HERE, result=summary.id),
+        "cloud_act": alone(
+            "none" if inside == "yes" else None, "no provider has anything" if inside == "yes" else abroad if seat else unsaid
+        ),
         LEAVES: left,
     }
 

@@ -73,6 +73,7 @@ def offer(
         times_with_hardware=times(here.with_hardware.per_day),
         break_even_days=break_even(demand, local, there.per_day, name, currency, rates),
         break_even_days_electricity=break_even(demand, local, there.per_day, name, currency, rates, idle=False),
+        note=price.note,
     )
 
 

@@ -75,7 +75,8 @@ class Work:
     def __init__(self, demand: Demand, local: Local, currency: str, rates: Sequence[Exchange]) -> None:
         self._demand, self._local, self._currency = demand, local, currency
         output = demand.output_tokens_per_day
-        self._more_input = demand.computed_input_tokens_per_day - local.input_tokens_per_output_token * output
+        asked, within = demand.computed_input_tokens_per_day, local.input_tokens_per_output_token * output
+        self._more_input = 0.0 if math.isclose(asked, within) else asked - within
         """Tokens a day whose prefill is not in `output_tok_s`; below 0: it has more in it than is asked for."""
         self._tokens = [(name, n) for name, n in (("output_tok_s", output), ("prefill_tok_s", self._more_input)) if n]
         self.speeds: dict[str, Entry] = {name: getattr(local, name) for name, _ in self._tokens}

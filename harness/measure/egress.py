@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from harness.schema.board import Entry
 from harness.schema.egress import PUBLIC, Connection, Egress
-from harness.schema.result import Result
+from harness.schema.result import Summary
 
 SHOWN = 3
 NOT_LOOKED = "it was measured by a harness that did not look at connections"
@@ -34,13 +34,12 @@ def left(found: Egress | None) -> tuple[bool | None, str]:
     return False, _nothing(found)
 
 
-def entry(result: Result) -> Entry:
+def entry(summary: Summary) -> Entry:
     """`no` or `yes`, for the board's column "leaves the desk"."""
-    went, said = left(result.egress)
-    if went is None:
-        return Entry(why=said)
-    day = datetime.date.fromisoformat(result.anchor.wall[:10])
-    return Entry(value="yes" if went else "no", origin="measured", date=day, how=said, result=result.id)
+    if summary.left is None:
+        return Entry(why=summary.left_how)
+    day = datetime.date.fromisoformat(summary.started[:10])
+    return Entry(value="yes" if summary.left else "no", origin="measured", date=day, how=summary.left_how, result=summary.id)
 
 
 def sentence(found: Egress) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.schema.board import Entry
 from harness.schema.facts import Fact
-from harness.schema.result import Figure
+from harness.schema.result import Reading
 
 T = TypeVar("T", float, str, bool)
 Values = Mapping[str, float]
@@ -47,11 +47,11 @@ def of_fact(fact: Fact[T], unit: str, origin: str, how: str = "") -> Entry:
     )
 
 
-def of_figure(figure: Figure | None, unit: str, *, result: str, date: datetime.date | None, how: str) -> Entry:
-    if figure is None or figure.value is None:
-        return Entry(unit=unit, why=(figure.reason if figure else None) or "not measured", result=result)
+def of_reading(reading: Reading | None, unit: str, *, result: str, date: datetime.date | None, how: str) -> Entry:
+    if reading is None or reading.value is None:
+        return Entry(unit=unit, why=(reading.reason if reading else "") or "not measured", result=result)
     return Entry(
-        value=figure.value, unit=unit, low=figure.low, high=figure.high, origin="measured", date=date, how=how, result=result
+        value=reading.value, unit=unit, low=reading.low, high=reading.high, origin="measured", date=date, how=how, result=result
     )
 
 

@@ -16,7 +16,7 @@ from harness.measure import egress
 from harness.measure.sovereignty_rules import IN, LOCAL, OUT, PROVIDER, SOME, Rule
 from harness.schema.board import Entry
 from harness.schema.facts import ASKED, MEASURED, Criterion, Fact, Facts, Provider, Source, claims
-from harness.schema.result import Result
+from harness.schema.result import Summary
 from harness.schema.sovereignty import Answer, Assessment, Evidence, Part
 
 CSF = "CSF"
@@ -24,6 +24,7 @@ PROFILES = ("csf-guidance-2026-06", "csf-1.2.1")
 """The default first."""
 OBJECTIVES = 8
 HIGHEST = 4
+NOT_STARTED = "the harness did not start the server"
 EEA = frozenset("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK IS LI NO".split())  # noqa: SIM905
 """Member states and the rest of the European Economic Area, which the calculator counts as inside; ISO 3166 alpha-2."""
 
@@ -41,43 +42,42 @@ def of_provider(provider: Provider) -> dict[str, Fact[Any]]:
     }
 
 
-def of_result(result: Result, facts: Facts, *, seat: str | None, day: datetime.date) -> dict[str, Fact[Any]]:
+def of_result(summary: Summary, facts: Facts, *, seat: str | None, day: datetime.date) -> dict[str, Fact[Any]]:
     """Of a run on a machine of one's own. `seat`: the country whose people or companies own it and where it stands, which only its owner
     can say; None: was not said. `day`: today, when it was said. Of a server that the harness did not start, nothing is known but that it
     answered: it may be anybody's."""
-    gpus = sorted({gpu.name for gpu in result.machine.gpus})
-    chip = next((chip for chip in facts.chips if gpus == [chip.gpu]), None)
-    model = next((model for model in facts.models if result.model == model.id or result.model in model.weights), None)
+    chip = next((chip for chip in facts.chips if chip.gpu.removeprefix("NVIDIA ") == summary.hardware), None)
+    model = next((model for model in facts.models if summary.model == model.id or summary.model in model.weights), None)
     maker = next((row for row in facts.providers if model and row.provider == model.maker), None)
-    engine = next((row for row in facts.engine_code if row.engine == result.engine.name), None)
+    engine = next((row for row in facts.engine_code if row.engine == summary.engine), None)
     said = Source(url="--seat", kind=ASKED, date=day)
-    run = Source(url=f"result {result.id}", kind=MEASURED, date=datetime.date.fromisoformat(result.anchor.wall[:10]))
-    left = egress.entry(result)
-    no_chip = f"nothing is known of {' and '.join(gpus)}" if gpus else "the machine has no GPU, and nothing is known of its CPU"
-    none = Fact[Any](why=f"no facts name the model {result.model}")
+    run = Source(url=f"result {summary.id}", kind=MEASURED, date=datetime.date.fromisoformat(summary.started[:10]))
+    left = egress.entry(summary)
+    no_chip = f"nothing is known of {summary.hardware or 'the machine'}"
+    none = Fact[Any](why=f"no facts name the model {summary.model}")
     found: dict[str, Fact[Any]] = {
         "seat": _in_or_out(Fact(value=seat.upper(), sources=(said,)) if seat else Fact(why="not said (--seat)")),
         "leaves": Fact(value=left.value, sources=(run,), note=left.how) if left.value else Fact(why=left.why),
-        "interface": Fact(value="chat completions", sources=(run,)) if result.trials else Fact(why="nothing was measured"),
+        "interface": Fact(value="chat completions", sources=(run,)) if summary.points else Fact(why="nothing was measured"),
         "weights": model.open_weights if model else none,
         "licence": model.licence if model else none,
         "model_seat": _in_or_out(maker.parent_seat) if maker else Fact(why="no facts say where the model's maker sits"),
         "chip_seat": _in_or_out(chip.maker_seat) if chip else Fact(why=no_chip),
         "made_in_eu": chip.made_in_eu if chip else Fact(why=no_chip),
         "chip_software_open": chip.software_open if chip else Fact(why=no_chip),
-        "engine_open": engine.open_source if engine else Fact(why=f"no facts name the engine {result.engine.name}"),
+        "engine_open": engine.open_source if engine else Fact(why=f"no facts name the engine {summary.engine}"),
     }
-    if result.engine.start_s:
+    if summary.launched:
         return found
-    return {name: found[name] if name == "interface" else Fact(why="the harness did not start the server") for name in found}
+    return {name: found[name] if name == "interface" else Fact(why=NOT_STARTED) for name in found}
 
 
 def api(provider: Provider, facts: Facts, profile: str = PROFILES[0]) -> Assessment:
     return assess(PROVIDER, of_provider(provider), facts, profile)
 
 
-def local(result: Result, facts: Facts, *, seat: str | None, day: datetime.date, profile: str = PROFILES[0]) -> Assessment:
-    return assess(LOCAL, of_result(result, facts, seat=seat, day=day), facts, profile)
+def local(summary: Summary, facts: Facts, *, seat: str | None, day: datetime.date, profile: str = PROFILES[0]) -> Assessment:
+    return assess(LOCAL, of_result(summary, facts, seat=seat, day=day), facts, profile)
 
 
 def assess(rules: Iterable[Rule], known: Known, facts: Facts, profile: str) -> Assessment:
@@ -108,10 +108,10 @@ def best(criterion: Criterion) -> int:
 
 def _answer(criterion: Criterion, rules: Iterable[Rule], known: Known) -> Answer:
     evidence = []
-    for rule in rules:
+    for rule in (each for each in rules if each.criterion == criterion.id):
         facts = [known[name] for name in rule.columns if name in known]
         values = tuple(fact.value for fact in facts if fact.value is not None and fact.sources)
-        if rule.criterion == criterion.id and len(values) == len(rule.columns) and (span := rule.spans.get(values)):
+        if len(values) == len(rule.columns) and (span := rule.spans.get(values)):
             low, high = span
             evidence.append(Evidence(columns=rule.columns, facts=tuple(facts), low=low, high=high, why=rule.why))
     return Answer(
@@ -179,9 +179,7 @@ def name(profile: str) -> str:
 def entry(found: Assessment) -> Entry:
     """For the board: what evidence gives at the least is the value, and all that is possible the interval."""
     answered, criteria = sum(part.answered for part in found.parts), sum(part.criteria for part in found.parts)
-    sources = dict.fromkeys(
-        source for answer in found.answers for each in answer.evidence for fact in each.facts for source in fact.sources
-    )
+    sources = _sources(found.answers)
     if not answered:
         return Entry(why=f"no fact answers any of the framework's {criteria} criteria")
     return Entry(
@@ -191,15 +189,43 @@ def entry(found: Assessment) -> Entry:
         high=round(found.high, 1),
         origin="assessed",
         date=max(source.date for source in sources),
-        how=f"{name(found.profile)}: {answered} of {criteria} criteria, {found.coverage:.0f} % of the weight; {seal(found)}",
-        sources=tuple(sources),
+        how=f"{name(found.profile)}: {answered} of {criteria} criteria, {found.coverage:.0f} % of the weight; "
+        f"{seal(found.seal_low, found.seal_high)}, self-assessed",
+        sources=sources,
     )
 
 
-def seal(found: Assessment) -> str:
-    """`SEAL-0 to SEAL-1, self-assessed`."""
-    low, high = found.seal_low, found.seal_high
-    return f"SEAL-{low}{f' to SEAL-{high}' if high > low else ''}, self-assessed"
+def objective(found: Assessment, ident: str) -> Entry:
+    """The level of one objective alone, `SOV-2`, for the board; `how` names the facts that hold it there."""
+    part = next(part for part in found.parts if part.id == ident)
+    answers = [each for each in found.answers if each.evidence and f"SOV-{each.criterion.partition('.')[0]}" == ident]
+    if not answers:
+        return Entry(why=f"no fact answers any of the {part.criteria} criteria of {ident}")
+    sources = _sources(answers)
+    said = (
+        f"{each.criterion} by {', '.join(dict.fromkeys(name for one in each.evidence for name in one.columns))}"
+        for each in answers
+    )
+    return Entry(
+        value=seal(part.seal_low, part.seal_high),
+        origin="assessed",
+        date=max(source.date for source in sources),
+        how=f"{name(found.profile)}: {part.answered} of {part.criteria} criteria of {ident}: {'; '.join(said)}",
+        sources=sources,
+    )
+
+
+def _sources(answers: Iterable[Answer]) -> tuple[Source, ...]:
+    return tuple(
+        dict.fromkeys(
+            source for answer in answers for each in answer.evidence for fact in each.facts for source in fact.sources
+        )
+    )
+
+
+def seal(low: int, high: int) -> str:
+    """`SEAL-0 to SEAL-1`."""
+    return f"SEAL-{low}{f' to SEAL-{high}' if high > low else ''}"
 
 
 def columns(provider: Provider) -> dict[str, Entry]:

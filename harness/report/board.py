@@ -15,13 +15,15 @@ from harness.schema.board import Board, Entry, Row
 MARKS = {"measured": "", "published": "*", "listed": "†", "claimed": "?", "computed": "", "assessed": "‡"}
 """Behind a number, by its origin."""
 LEGEND = {
-    "published": "* published by somebody, not measured here",
+    "published": "* published by somebody, or computed from that alone: not measured here",
     "listed": "† by its price list, or its terms",
     "claimed": "? claimed without evidence",
     "assessed": "‡ self-assessed, by public evidence",
 }
 AS_SAID = ("published", "listed", "claimed")
 """Others' figures have the digits that they gave them."""
+FINEST = 0.005
+"""Of a sum: intervals below this give it no more digits."""
 MISSING = "–"
 
 
@@ -124,13 +126,24 @@ def value(entry: Entry) -> str:
     if isinstance(entry.value, int) or entry.origin in AS_SAID:
         return f"{entry.value:,.10g}"
     half = None if entry.low is None or entry.high is None else (entry.high - entry.low) / 2
+    if half is None or (entry.origin == "computed" and half < FINEST * abs(entry.value)):
+        return text.number(entry.value)
     return text.number(entry.value, half or None)
 
 
 def _cell(entry: Entry, notes: _Notes) -> str:
     if entry.value is None:
         return f"{MISSING}{notes.mark(entry.why)}"
-    return f"{value(entry)}{MARKS.get(entry.origin, '')}"
+    return f"{value(entry)}{mark(entry)}"
+
+
+def mark(entry: Entry) -> str:
+    return MARKS.get(_shown_origin(entry), "")
+
+
+def _shown_origin(entry: Entry) -> str:
+    """What was computed without anything that was measured here counts as what it was computed from."""
+    return "published" if entry.origin == "computed" and not entry.result else entry.origin
 
 
 def header(name: str) -> str:
@@ -151,7 +164,9 @@ def split(board: Board, names: Sequence[str]) -> tuple[list[str], Mapping[str, l
 
 def _has(board: Board, names: Sequence[str], origin: str) -> bool:
     return any(
-        row.entries[name].value is not None and row.entries[name].origin == origin for row in board.rows for name in names
+        row.entries[name].value is not None and _shown_origin(row.entries[name]) == origin
+        for row in board.rows
+        for name in names
     )
 
 

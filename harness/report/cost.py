@@ -74,7 +74,8 @@ def markdown(found: Comparison) -> str:
 
 def _blocks(found: Comparison) -> Iterator[Block]:
     demand, local = found.demand, found.local
-    yield Block(f"{local.name}: {asked(demand)}", *_costs(found), lines=_work(local))
+    other = [f"{each.name}: not reckoned with: {each.note}" for each in found.offers if each.note]
+    yield Block(f"{local.name}: {asked(demand)}", *_costs(found), lines=[*_work(local), *other])
     yield Block("What it rests on", *rests_on(found.inputs), lines=list(dict.fromkeys(found.notes)))
     if is_number(local.with_idle.per_day):
         yield Block("If one input were another", *_steps(found))

@@ -67,7 +67,14 @@ def one(who: str, found: Sequence[Assessment], facts: Facts, *, width: int, colo
         f"{each.low:.1f} to {each.high:.1f} of 100, {sovereignty.name(each.profile)}, {each.coverage:.0f} % of the weight answered"
         for each in found
     ]
-    parts = [who, "", *said, sovereignty.seal(found[0]), "", text.table(columns, lines, width=width, color=color)]
+    parts = [
+        who,
+        "",
+        *said,
+        f"{sovereignty.seal(found[0].seal_low, found[0].seal_high)}, self-assessed",
+        "",
+        text.table(columns, lines, width=width, color=color),
+    ]
     for answer in found[0].answers:
         if answer.evidence:
             parts += ["", *(text.wrapped(line, width=width) for line in _answer(answer, criteria[answer.criterion]))]

@@ -3,6 +3,8 @@ little without its arithmetic, its oldest date and its sources; its unit names t
 
 from __future__ import annotations
 
+import datetime
+
 import msgspec
 
 from harness.schema.board import Entry
@@ -39,6 +41,21 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     of: str
     to: str
     rate: Entry
+
+
+class Assumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What machines of one's own cost, as far as no run can tell. None: the facts have it."""
+
+    currency: str = "USD"
+    """Of every bare number here, and of what comes out."""
+    rates: dict[str, tuple[float, datetime.date]] = {}
+    """What one of another currency is in it, and since when; before those of the facts."""
+    electricity_per_kwh: float | None = None
+    country: str = "EU"
+    customer: str = "household"
+    hardware: str | None = None
+    machine_price: float | None = None
+    lifetime_years: float = 3.0
 
 
 class Local(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +133,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """After how many days the machines are paid by what is saved, idle hours counted."""
     break_even_days_electricity: Entry
     """The same without the idle hours: the least that it can be."""
+    note: str = ""
+    """What its list says besides, such as prices at other hours."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

@@ -168,11 +168,17 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shape: str
     """In words: `pp2048 tg128 c4`."""
     verdict: str
+    why: str = ""
+    """What was found, where it is not `valid`."""
     figures: dict[str, Reading]
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.depth + self.pp
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What lists and the board need of a result."""
+    """What lists, the board, costs and sovereignty need of a result."""
 
     id: str
     path: str
@@ -186,6 +192,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     server: str = ""
     hardware: str = ""
     """The GPU's name, or the CPU's where there is none; empty for a server elsewhere."""
+    launched: bool = False
+    """The harness started the server."""
+    left: bool | None = None
+    """Whether anything left the machine (`harness.measure.egress`); None: not known."""
+    left_how: str = ""
+    """What that is known by, or why it is not."""
     state: str
     verdict: str
     """The worst of its cells', or `-` without any."""

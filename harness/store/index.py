@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,13 +14,14 @@ import msgspec
 
 from harness import atomic
 from harness.errors import StoreError
-from harness.schema.result import CellResult, Point, Reading, Result, Summary
+from harness.measure import egress
+from harness.schema.result import CellResult, Figure, Point, Reading, Result, Summary
 from harness.schema.sensors import POWER_SCOPES
 from harness.store.folder import read_result
 from harness.typed import unpacked
 
 FILE = ".index"
-VERSION = 1
+VERSION = 2
 """To be raised with every change of `Summary` or of what is put into it."""
 
 ALWAYS = frozenset(
@@ -34,8 +36,12 @@ ALWAYS = frozenset(
         "e2e_sched_p99_ms",
     )
 )
-SCOPED = frozenset(f"{scope}_{name}" for scope in POWER_SCOPES for name in ("w", "idle_w", "j_tok"))
-"""Only of the scopes that were measured."""
+KNOWN = frozenset(
+    ("output_tok_s_full", "prompt_tokens", "completion_tokens", "cached_share", "cached_share_counters", "in_flight")
+)
+"""Where they have a value: what costs are reckoned from besides."""
+SCOPED = {scope: tuple(f"{scope}_{name}" for name in ("w", "idle_w", "j_tok")) for scope in POWER_SCOPES}
+"""Of the scopes that were measured, at work or idle."""
 
 
 class _Known(msgspec.Struct, array_like=True):
@@ -88,6 +94,7 @@ def _summary(path: Path) -> Summary | None:
 
 
 def summary(result: Result, path: Path) -> Summary:
+    left, left_how = egress.left(result.egress)
     verdicts = {cell.verdict for cell in result.cells}
     single = next((cell for cell in result.cells if cell.cell.concurrency == 1), None)
     decode = single.figures.get("decode_tok_s") if single else None
@@ -103,6 +110,9 @@ def summary(result: Result, path: Path) -> Summary:
         nodes=result.nodes,
         server=result.server,
         hardware=_hardware(result),
+        launched=bool(result.engine.start_s),
+        left=left,
+        left_how=left_how,
         state=result.state,
         verdict=next((name for name in ("invalid", "unsteady", "valid") if name in verdicts), "-"),
         decode_tok_s=decode.value if decode else None,
@@ -121,12 +131,22 @@ def _point(found: CellResult) -> Point:
         turns=cell.turns,
         shape=cell.words,
         verdict=found.verdict,
-        figures={
-            name: Reading(figure.value, figure.low, figure.high, "" if figure.value is not None else figure.reason or "")
-            for name, figure in found.figures.items()
-            if name in ALWAYS or (name in SCOPED and figure.value is not None)
-        },
+        why="; ".join(each.text for each in found.findings if found.verdict != "valid" and each.severity == found.verdict),
+        figures={name: _reading(found.figures[name]) for name in _kept(found.figures)},
     )
+
+
+def _kept(figures: Mapping[str, Figure]) -> Iterator[str]:
+    for name, figure in figures.items():
+        if name in ALWAYS or (name in KNOWN and figure.value is not None):
+            yield name
+    for names in SCOPED.values():
+        if any(name in figures and figures[name].value is not None for name in names):
+            yield from (name for name in names if name in figures)
+
+
+def _reading(figure: Figure) -> Reading:
+    return Reading(figure.value, figure.low, figure.high, "" if figure.value is not None else figure.reason or "")
 
 
 def _hardware(result: Result) -> str:

@@ -40,6 +40,8 @@ def summary(
     nodes: int = 1,
     server: str = "",
     model: str = "org/mistral",
+    launched: bool = True,
+    left: bool | None = False,
 ) -> Summary:
     return Summary(
         id=ident,
@@ -52,6 +54,9 @@ def summary(
         nodes=nodes,
         server=server,
         hardware=hardware,
+        launched=launched,
+        left=left,
+        left_how="9 looks",
         state="complete",
         verdict="valid",
         decode_tok_s=None,

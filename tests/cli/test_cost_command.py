@@ -63,7 +63,7 @@ def test_a_server_of_known_speed(measured: Path) -> None:
     assert busy_h == pytest.approx(4000 * 16 / number(found.inputs["output_tok_s"]) / 3600)
     assert number(found.local.electricity.per_day) == pytest.approx(busy_h * 0.1 * 0.3)
     assert found.demand.output_tokens_per_request == 16
-    assert found.local.name.endswith("d0-pp64-tg16-c4")
+    assert found.local.name.endswith("pp64 tg16 c4")
     assert found.inputs["output_tok_s"].result
     assert found.inputs["output_tok_s"].origin == "measured"
     single = said(measured, "latest", "--cell", "c1", "--requests-per-day", "4000", "--watts", "100", *PAID)
@@ -105,17 +105,18 @@ def test_the_articles_system_in_words(tmp_path: Path) -> None:
 def test_facts_stand_in_and_say_so(tmp_path: Path) -> None:
     facts = ("--hardware", "DGX Spark", "--country", "DE")
     bare = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--hosted", "mistral:mistral-small-4")
-    central = bare.inputs["EUR"]
-    assert (central.value, central.unit, central.origin, str(central.date)) == (1.1172, "USD/EUR", "published", "2026-10-30")
-    assert central.sources
+    ecb = bare.inputs["EUR"]
+    assert (ecb.value, ecb.unit, ecb.origin, ecb.how, len(ecb.sources)) == (1.1172, "USD/EUR", "published", "of 2026-10-30", 1)
     assert number(bare.local.electricity.per_day) == pytest.approx(0.142276 / 0.30 * 0.3835 * 1.1172, abs=1e-5)
-    assert not any("--fx" in note for note in bare.notes)
-    francs = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--currency", "CHF")
-    assert francs.local.electricity.per_day.why == "electricity rate: no rate from EUR to CHF is given"
-    assert [note[:45] for note in francs.notes if "--fx" in note] == [
-        "amounts in EUR are not known in CHF: give --f",
-        "amounts in USD are not known in CHF: give --f",
+    swiss = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--currency", "CHF")
+    assert swiss.local.electricity.per_day.why == "electricity rate: no rate from EUR to CHF is given"
+    assert [note for note in swiss.notes if "--fx" in note] == [
+        "amounts in EUR are not known in CHF: give --fx EUR=RATE, what one EUR is in CHF",
+        "amounts in USD are not known in CHF: give --fx USD=RATE, what one USD is in CHF",
     ]
+    euros = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--currency", "EUR")
+    per_day = [number(each.local.with_hardware.per_day) for each in (bare, euros)]
+    assert per_day[0] == pytest.approx(per_day[1] * 1.1172)
     found = said(tmp_path, *ARTICLE, *facts, "--idle-watts", "25", "--fx", "eur=1.1@2026-11-20", "--currency", "usd")
     kwh = found.inputs["electricity_per_kwh"]
     assert (kwh.value, kwh.unit, kwh.origin, kwh.how) == (0.3835, "EUR/kWh", "published", "DE, household, 2025-H1")
@@ -125,6 +126,8 @@ def test_facts_stand_in_and_say_so(tmp_path: Path) -> None:
     assert (found.inputs["machine_price"].value, str(found.inputs["EUR"].date)) == (4699, "2026-11-20")
     early = said(tmp_path, *ARTICLE[:-1], "2025-12-01", *facts, "--fx", "EUR=1.1")
     assert early.inputs["machine_price"].value == 3999
+    before = said(tmp_path, *ARTICLE[:-1], "2025-12-01", *facts)
+    assert before.local.electricity.per_day.why == "electricity rate: no rate from EUR to USD is given"
 
 
 def test_text_and_markdown(tmp_path: Path) -> None:
@@ -137,6 +140,14 @@ def test_text_and_markdown(tmp_path: Path) -> None:
     )
     assert page.stdout.startswith("## ")
     assert "| anthropic: claude-opus-4-7 | 12.5 | 375 | 25.0 | 25.0 | 2.72 | 385 d |" in page.stdout
+
+
+def test_prices_at_other_hours_are_named(tmp_path: Path) -> None:
+    done = harness(tmp_path, "cost", *ARTICLE, *PAID, "--idle-watts", "25", "--hosted", "deepseek:deepseek-v4-pro")
+    assert (
+        "deepseek: deepseek-v4-pro: not reckoned with: in the hours from 1, 2, 3, 6, 7, 8, 9 o'clock UTC 1.32, 0.044, 3.96 "
+        "(input, cached input, output)"
+    ) in " ".join(done.stdout.split())
 
 
 def test_what_does_not_fit_is_said(tmp_path: Path) -> None:

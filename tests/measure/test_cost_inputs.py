@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,7 +13,8 @@ from harness.measure import cost_inputs
 from harness.measure.cost_local import local_cost
 from harness.measure.entries import number
 from harness.schema.cost import Local
-from harness.schema.result import CellResult, Figure, Finding, Result
+from harness.schema.result import CellResult, Figure, Finding, Summary
+from harness.store import index
 from tests.measure.spark import demand, of
 from tests.measure.streams import cell
 from tests.store import sample_run
@@ -42,14 +44,14 @@ def measured(concurrency: int, verdict: str = "valid", *, pp: int = 2048, **valu
     )
 
 
-def result(*cells: CellResult) -> Result:
-    return msgspec.structs.replace(sample_run.result(), cells=cells)
+def summed(*cells: CellResult) -> Summary:
+    """As the index keeps them."""
+    return index.summary(msgspec.structs.replace(sample_run.result(), cells=cells), Path())
 
 
 def system(cell: CellResult, *others: CellResult) -> Local:
-    return cost_inputs.of_cell(
-        result(*others, cell), cell, electricity_per_kwh=of(0.3, "USD/kWh"), machine_price=of(4699, "USD")
-    )
+    found = summed(*others, cell)
+    return cost_inputs.of_cell(found, found.points[-1], electricity_per_kwh=of(0.3, "USD/kWh"), machine_price=of(4699, "USD"))
 
 
 ONE = measured(1, output_tok_s=40, decode_tok_s=60, prefill_tok_s=2000, wall_w=100, wall_idle_w=25, prompt_tokens=2050)
@@ -68,9 +70,10 @@ EIGHT = measured(
 
 
 def test_the_busiest_cell_that_counts() -> None:
-    assert cost_inputs.busiest(result(ONE, EIGHT, measured(16, "invalid", output_tok_s=900))) is EIGHT
-    assert cost_inputs.busiest(result(measured(4, output_tok_s=None, output_tok_s_full=None))) is None
-    assert cost_inputs.busiest(result()) is None
+    found = summed(ONE, EIGHT, measured(16, "invalid", output_tok_s=900))
+    assert cost_inputs.busiest(found) is found.points[1]
+    assert cost_inputs.busiest(summed(measured(4, output_tok_s=None, output_tok_s_full=None))) is None
+    assert cost_inputs.busiest(summed()) is None
 
 
 def test_an_aggregate_with_its_own_prefill() -> None:
@@ -79,7 +82,7 @@ def test_an_aggregate_with_its_own_prefill() -> None:
     assert (found.concurrency, found.input_tokens_per_output_token) == (8, 16)
     assert found.output_tok_s.origin == "measured"
     assert found.output_tok_s.result == "abc123"
-    assert found.output_tok_s.how == "output_tok_s of d0-pp2048-tg128-c8"
+    assert found.output_tok_s.how == "output_tok_s of pp2048 tg128 c8"
     assert found.output_tok_s.date == datetime.date(2026, 11, 23)
     assert found.notes == ()
 
@@ -127,17 +130,10 @@ def test_unsteady_is_said() -> None:
     ({}, (2048, 128, 0)),
 ])  # fmt: skip
 def test_mean_lengths(values: dict[str, float | None], lengths: tuple[float, float, float]) -> None:
-    assert cost_inputs.mean_lengths(msgspec.structs.replace(EIGHT, figures=figures(values))) == lengths
+    (cell,) = summed(msgspec.structs.replace(EIGHT, figures=figures(values))).points
+    assert cost_inputs.mean_lengths(cell) == lengths
 
 
 def test_cached_input_is_not_in_the_speed() -> None:
     found = system(measured(4, output_tok_s=90, prompt_tokens=2048, completion_tokens=128, cached_share=0.75))
     assert found.input_tokens_per_output_token == 4
-
-
-def test_a_cell_by_its_name() -> None:
-    cells = (ONE, EIGHT, measured(8, pp=128))
-    assert cost_inputs.cell_named(cells, "c1") is ONE
-    assert cost_inputs.cell_named(cells, "d0-pp2048-tg128-c8") is EIGHT
-    assert cost_inputs.cell_named(cells, "c8") is None
-    assert cost_inputs.cell_named(cells, "c2") is None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure import cost
-from harness.measure.cost_local import Work, local_cost
+from harness.measure.cost_local import Work, local_cost, saturated
 from harness.measure.entries import is_number, number
 from harness.measure.money import api_cost
 from harness.schema import cost as nouns
@@ -198,3 +198,11 @@ def test_every_name_says_its_unit() -> None:
     said = ("_h_per_day", "_wh_per_day", "_j_per_output_token", "j_per_output_token", "_needed")
     figures = {name for name, hint in LocalCost.__annotations__.items() if hint == "Entry"}
     assert {name for name in figures if not name.endswith(said)} == set()
+
+
+@given(some(1, 50_000), some(1, 5000), some(0, 1))
+def test_a_demand_of_the_cells_own_shape_needs_no_prefill(prompt: float, answer: float, cached: float) -> None:
+    """Its prompts are in the speed, however their lengths round."""
+    here = local(tok_s=100.0, prefill=None, input_per_output=prompt * (1 - cached) / answer)
+    asked = saturated(here, input_tokens=prompt, output_tokens=answer, cached_input_share=cached)
+    assert asked.output_tokens_per_day == pytest.approx(100 * 86400)

@@ -19,8 +19,9 @@ from harness.measure import sovereignty
 from harness.measure.sovereignty_rules import IN, LOCAL, OUT, PROVIDER, SOME, Rule, Value
 from harness.schema.egress import Connection, Egress
 from harness.schema.facts import ASKED, MEASURED, Fact, Facts, Provider, Source, claims
-from harness.schema.result import Result
+from harness.schema.result import Result, Summary
 from harness.schema.sovereignty import Assessment
+from harness.store import index
 from tests.measure.test_health import GB10
 from tests.store import sample_run
 
@@ -68,7 +69,11 @@ def run(found: Egress | None = QUIET, **changes: Any) -> Result:
 
 
 def here(result: Result, seat: str | None = "DE", profile: str = NEW) -> Assessment:
-    return sovereignty.local(result, FACTS, seat=seat, day=DAY, profile=profile)
+    return sovereignty.local(summed(result), FACTS, seat=seat, day=DAY, profile=profile)
+
+
+def summed(result: Result) -> Summary:
+    return index.summary(result, Path())
 
 
 def span(found: Assessment) -> tuple[float, float]:
@@ -133,10 +138,10 @@ def test_what_only_the_owner_and_the_run_can_say() -> None:
     left = here(run(msgspec.structs.replace(QUIET, connections=(PUBLIC,))))
     assert left.low < everything.low
     assert next(answer.high for answer in left.answers if answer.criterion == "3.4") == 3
-    facts = sovereignty.of_result(run(None), FACTS, seat=None, day=DAY)
+    facts = sovereignty.of_result(summed(run(None)), FACTS, seat=None, day=DAY)
     assert "--seat" in facts["seat"].why
     assert "did not look" in facts["leaves"].why
-    facts = sovereignty.of_result(run(), FACTS, seat="DE", day=DAY)
+    facts = sovereignty.of_result(summed(run()), FACTS, seat="DE", day=DAY)
     assert [fact.sources[0].kind for fact in (facts["seat"], facts["leaves"])] == [ASKED, MEASURED]
     assert run().id in facts["leaves"].sources[0].url
 
@@ -202,7 +207,7 @@ def vocabulary(rules: Iterable[Rule]) -> dict[str, list[Value]]:
 
 @pytest.mark.parametrize(("rules", "facts"), [
     (PROVIDER, sovereignty.of_provider(EUROPEAN)),
-    (LOCAL, sovereignty.of_result(run(), FACTS, seat="DE", day=DAY)),
+    (LOCAL, sovereignty.of_result(summed(run()), FACTS, seat="DE", day=DAY)),
 ])  # fmt: skip
 def test_the_table_of_inferences(rules: tuple[Rule, ...], facts: Mapping[str, Fact[Any]]) -> None:
     for rule in rules:

@@ -21,6 +21,7 @@ from harness.measure import egress
 from harness.schema.egress import Egress
 from harness.schema.result import Result
 from harness.sense import sockets
+from harness.store import index
 from harness.store.folder import read_result
 from tests.store import sample_run
 
@@ -394,7 +395,7 @@ def test_a_run_that_nothing_leaves(tmp_path: Path) -> None:
     assert found.cpu_s < 0.1 * (found.t_end_ns - found.t_start_ns) / 1e9
     assert "Network nothing left this machine: " in shown
     assert "no interface sent a byte" in shown
-    told = egress.entry(result)
+    told = egress.entry(index.summary(result, tmp_path))
     assert (told.value, told.origin, told.result, str(told.date)) == ("no", "measured", result.id, result.anchor.wall[:10])
 
 
@@ -404,11 +405,11 @@ def test_a_server_that_tells_somebody(tmp_path: Path, desk: Desk) -> None:
     assert result.egress is not None
     assert [(one.address, one.where) for one in result.egress.connections] == [(PUBLIC, "public")]
     assert f"connected to the internet: 1 to {PUBLIC}:443 by vllm" in shown
-    assert egress.entry(result).value == "yes"
+    assert egress.entry(index.summary(result, tmp_path)).value == "yes"
 
 
 def test_a_result_of_an_older_harness() -> None:
     """It says nothing of connections, and nothing is said for it."""
     plain = {name: value for name, value in msgspec.to_builtins(sample_run.result()).items() if name != "egress"}
-    told = egress.entry(msgspec.convert(plain, Result))
+    told = egress.entry(index.summary(msgspec.convert(plain, Result), Path()))
     assert (told.value, told.why) == (None, egress.NOT_LOOKED)

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.schema.result import Reading, Result, Summary
+from harness.measure import egress
+from harness.schema.result import Figure, Reading, Result, Summary
 from harness.store import index
 from tests.store.sample_run import result
 
@@ -33,6 +34,28 @@ def test_a_summary_has_what_the_result_says(tmp_path: Path) -> None:
     assert one.figures["decode_tok_s"].value == found.decode_tok_s == 104.2871
     assert one.figures["ttft_p90_ms"] == Reading(reason="needs 53 more requests")
     assert "acceptance_length" not in one.figures
+    assert (one.why, four.why) == ("", "requests left late: p99 4.1 ms, allowed 1 ms")
+    assert (found.launched, found.left, found.left_how) == (True, None, egress.NOT_LOOKED)
+
+
+def test_what_costs_are_reckoned_from_is_kept(tmp_path: Path) -> None:
+    """Of a scope that was measured, idle or at work, why the rest of it is not known too; of others nothing."""
+    figures = {
+        "in_flight": Figure(value=7.5, unit="requests"),
+        "cached_share": Figure(value=None, unit="share", reason="usage does not tell"),
+        "system_w": Figure(value=None, unit="W", reason="fewer than 10 readings"),
+        "system_idle_w": Figure(value=26.0, unit="W"),
+        "wall_w": Figure(value=None, unit="W", reason="not measured"),
+        "wall_idle_w": Figure(value=None, unit="W", reason="not measured"),
+    }
+    base = result()
+    _keep(tmp_path, "a", msgspec.structs.replace(base, cells=(msgspec.structs.replace(base.cells[0], figures=figures),)))
+    (found,) = index.summaries(tmp_path)
+    assert found.points[0].figures == {
+        "in_flight": Reading(7.5),
+        "system_w": Reading(reason="fewer than 10 readings"),
+        "system_idle_w": Reading(26.0),
+    }
 
 
 def test_changes_are_seen(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def _row(
         entry = row.entries[name]
         anchor = f"e{number}-{name}" if entry.value is not None else places[entry.why]
         if name in names:
-            mark = words.MARKS.get(entry.origin, "") if entry.value is not None else ""
+            mark = words.mark(entry) if entry.value is not None else ""
             cells.append((name, Shown(text=words.value(entry) + mark, sort=_sort(entry), anchor=anchor, origin=entry.origin)))
         if entry.value is not None:
             also = [evidence(other, day, cited, known_pages) for other in entry.also]
@@ -134,7 +134,7 @@ def load(found: Board, newest: Sequence[Summary]) -> str:
     return page.render(
         "load.html",
         up="",
-        steps=[(step, words.value(step.entry), words.MARKS.get(step.entry.origin, "")) for step in steps],
+        steps=[(step, words.value(step.entry), words.mark(step.entry)) for step in steps],
         picture=pictures.scaling(steps),
         systems=systems[:MOST_SYSTEMS],
         more=max(0, len(systems) - MOST_SYSTEMS),
