@@ -187,6 +187,15 @@ def test_without_its_facts_a_figure_is_unknown(known: Callable[[], Facts], gone:
             assert why in after[name].why, name
 
 
+def test_without_a_rating_of_its_own_it_is_compared_with_no_closed_model() -> None:
+    ratings = tuple(
+        msgspec.structs.replace(one, rating=Fact(why="no source")) if one.model == "mistral-small-4" else one
+        for one in facts().ratings
+    )
+    after = entries(exact(), msgspec.structs.replace(facts(), ratings=ratings))[CLOSED]
+    assert (after.value, after.why) == (None, "no source")
+
+
 @pytest.mark.parametrize(
     ("lacking", "gone", "why"),
     [
