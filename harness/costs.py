@@ -16,7 +16,7 @@ from harness.measure.cost_local import saturated
 from harness.measure.entries import Undefined, given
 from harness.measure.quality import win_rate
 from harness.schema.board import Entry
-from harness.schema.cost import Assumed, Comparison, Demand, Local
+from harness.schema.cost import Assumed, Comparison, Demand, Exchange, Local
 from harness.schema.facts import Facts, Model, Price, Rating
 from harness.schema.result import Point, Result, Summary
 from harness.store import folder, index
@@ -53,6 +53,13 @@ def of_result(path: Path, ask: Ask, facts: Facts, day: datetime.date) -> Compari
     cell = _named(result, summary, ask.cell) if ask.cell else cost_inputs.busiest(summary)
     if cell is None:
         raise StoreError(f"result {result.id} has no cell whose speed counts", "harness results show says why; or give --tok-s")
+    system = system_of(summary, cell, ask, facts, day)
+    lengths = cost_inputs.mean_lengths(cell)
+    return _compared(system, lengths, lookup.model_of(facts, ask.model or result.model), ask, facts, day)
+
+
+def system_of(summary: Summary, cell: Point, ask: Ask, facts: Facts, day: datetime.date) -> Local:
+    """As that cell measured it, but for what was said. Raises `UsageError`."""
     system = cost_inputs.of_cell(
         summary,
         cell,
@@ -62,8 +69,7 @@ def of_result(path: Path, ask: Ask, facts: Facts, day: datetime.date) -> Compari
         copies=ask.copies,
         lifetime_years=ask.lifetime_years,
     )
-    lengths = cost_inputs.mean_lengths(cell)
-    return _compared(_overridden(system, ask, day), lengths, lookup.model_of(facts, ask.model or result.model), ask, facts, day)
+    return _overridden(system, ask, day)
 
 
 def of_words(ask: Ask, facts: Facts, day: datetime.date) -> Comparison:
@@ -124,12 +130,10 @@ def _compared(
     """`lengths`: of the requests that were measured."""
     demand, notes = _demand(ask, system, lengths)
     listed = offers(ask, facts, day, own)
-    foreign = _foreign(system, listed, ask.currency)
-    known = [each for each in rates(ask, facts, day) if ask.currency in (each.of, each.to) and foreign & {each.of, each.to}]
+    known, lacking = exchange([system], listed, ask, facts, day)
     won = _win_rate(facts, own.id if own else None, listed[0].model) if listed else cost.NO_RATING
     found = cost.compare(demand, system, listed, ask.currency, known, win_rate=won)
-    lacking = foreign - {of for each in known for of in (each.of, each.to)}
-    return msgspec.structs.replace(found, notes=(*notes, *system.notes, *_lacking(lacking, listed, ask.currency, own)))
+    return msgspec.structs.replace(found, notes=(*notes, *system.notes, *lacking, *_alone(listed, own)))
 
 
 def _demand(ask: Ask, system: Local, lengths: tuple[float, float, float] | None) -> tuple[Demand, list[str]]:
@@ -222,15 +226,19 @@ def _hosted(name: str, facts: Facts, day: datetime.date) -> Price:
     return found[0]
 
 
-def _foreign(system: Local, listed: Sequence[Price], currency: str) -> set[str]:
-    """Currencies of amounts besides that."""
-    own = {entry.unit.split("/")[0] for entry in (system.electricity_per_kwh, system.machine_price)}
-    return (own | {price.currency for price in listed}) - {currency}
+def exchange(
+    systems: Sequence[Local], listed: Sequence[Price], ask: Ask, facts: Facts, day: datetime.date
+) -> tuple[list[Exchange], list[str]]:
+    """(what turns their amounts into the currency asked for, what is said of the others)"""
+    own = {entry.unit.split("/")[0] for each in systems for entry in (each.electricity_per_kwh, each.machine_price)}
+    foreign = (own | {price.currency for price in listed}) - {ask.currency}
+    known = [each for each in rates(ask, facts, day) if ask.currency in (each.of, each.to) and foreign & {each.of, each.to}]
+    lacking = sorted(foreign - {of for each in known for of in (each.of, each.to)})
+    said = f"are not known in {ask.currency}: give --fx"
+    return known, [f"amounts in {of} {said} {of}=RATE, what one {of} is in {ask.currency}" for of in lacking]
 
 
-def _lacking(foreign: set[str], listed: Sequence[Price], currency: str, own: Model | None) -> Iterator[str]:
-    for each in sorted(foreign):
-        yield f"amounts in {each} are not known in {currency}: give --fx {each}=RATE, what one {each} is in {currency}"
+def _alone(listed: Sequence[Price], own: Model | None) -> Iterator[str]:
     if not listed:
         yield "nobody else's price is beside it: give --against MODEL or --hosted PROVIDER:MODEL" + (
             "" if own else "; the model is none of the facts, so that who serves its weights is not known"

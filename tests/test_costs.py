@@ -12,11 +12,11 @@ from harness import costs
 from harness.errors import StoreError, UsageError
 from harness.measure.entries import number
 from harness.schema.cost import Comparison
-from harness.schema.facts import Facts, HardwarePrice, Model, Rating
+from harness.schema.facts import ExchangeRate, Facts, HardwarePrice, Model, Rating
 from harness.schema.machine import Gpu
 from harness.schema.result import CellResult
 from harness.store.folder import ResultFolder
-from tests.measure.spark import fact, price
+from tests.measure.spark import fact, local, price
 from tests.measure.test_cost_inputs import measured
 from tests.measure.test_quality import rating
 from tests.store import sample_run
@@ -87,6 +87,26 @@ def test_watts_of_two_scopes_are_never_put_together(tmp_path: Path) -> None:
 def test_a_speed_that_was_given_has_no_prefill_in_it(tmp_path: Path) -> None:
     found = reckoned(stored(tmp_path), output_tok_s=50.0, prefill_tok_s=2000.0)
     assert number(found.local.busy_h_per_day) == pytest.approx((128_000 / 50 + 2_048_000 / 2000) / 3600)
+
+
+def test_a_rate_that_is_not_given_is_the_newest_published_until_that_day() -> None:
+    def rate(day: str, value: float, of: str = "EUR", to: str = "USD") -> ExchangeRate:
+        return ExchangeRate(of=of, to=to, day=datetime.date.fromisoformat(day), rate=fact(value))
+
+    facts = Facts(
+        exchange=(rate("2026-10-30", 1.12), rate("2026-11-20", 1.15), rate("2026-11-26", 1.2), rate("2026-11-25", 9, "GBP"))
+    )
+
+    def found(currency: str, **given: tuple[float, datetime.date]) -> list[tuple[str, str, float, str]]:
+        ask = costs.Ask(currency=currency, rates=given)
+        known, lacking = costs.exchange([local(kwh_unit="EUR/kWh")], [price(1)], ask, facts, DAY)
+        assert bool(lacking) == (currency == "CHF")
+        return [(each.of, each.to, number(each.rate), each.rate.origin) for each in known]
+
+    assert found("USD") == [("EUR", "USD", 1.15, "published")]
+    assert found("EUR") == [("EUR", "USD", 1.15, "published")]
+    assert found("USD", EUR=(1.3, DAY)) == [("EUR", "USD", 1.3, "given")]
+    assert found("CHF") == []
 
 
 def model(id_: str, *, weights: tuple[str, ...] = ()) -> Model:

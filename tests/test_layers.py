@@ -26,6 +26,7 @@ STAGES = {
     "report",
 }
 CONDUCTOR = {
+    "advising",
     "article",
     "bench",
     "calibrate",

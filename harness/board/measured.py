@@ -20,13 +20,17 @@ NOT_MEASURED = "not measured here"
 
 
 def rows(summaries: Iterable[Summary], own: Own | None = None) -> list[Row]:
-    """One for each recipe, hardware and number of machines; of what runs elsewhere, for each server and model. `own`: whose costs and terms
-    stand beside."""
-    systems: dict[tuple[str, ...], list[Summary]] = {}
+    """`own`: whose costs and terms stand beside."""
+    return [_row(found, own) for found in systems(summaries)]
+
+
+def systems(summaries: Iterable[Summary]) -> list[list[Summary]]:
+    """The newest first of each recipe, hardware and number of machines; of what runs elsewhere, of each server and model."""
+    found: dict[tuple[str, ...], list[Summary]] = {}
     for summary in sorted(summaries, key=lambda summary: summary.started, reverse=True):
         name = (summary.server, summary.model) if summary.server else (summary.recipe, summary.hardware, str(summary.nodes))
-        systems.setdefault(name, []).append(summary)
-    return [_row(found, own) for found in systems.values()]
+        found.setdefault(name, []).append(summary)
+    return list(found.values())
 
 
 def _row(newest_first: list[Summary], own: Own | None) -> Row:

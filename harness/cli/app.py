@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import (
+    advise,
     board,
     cost,
     exports,
@@ -53,6 +54,7 @@ app.command("plot")(site.plot)
 app.command("observe")(observe.observe)
 app.command("verify")(results.verify)
 app.command("cost")(cost.cost)
+app.command("advise")(advise.advise)
 app.command("sovereignty")(sovereignty.sovereignty)
 app.command("pack")(packs.pack)
 app.command("unpack")(packs.unpack)

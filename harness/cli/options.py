@@ -96,3 +96,8 @@ Seat = Annotated[
     typer.Option("--seat", metavar="COUNTRY", help="Where a machine of one's own stands and its owner sits: DE, FR, US …"),
 ]
 Results = Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")]
+Watts = Annotated[float | None, typer.Option(metavar="W", help="At work.")]
+IdleWatts = Annotated[float | None, typer.Option(metavar="W", help="With the server ready and idle.")]
+Currency = Annotated[str, typer.Option(metavar="CODE", help="Of the answer, and of prices given here.")]
+Hardware = Annotated[str | None, typer.Option(metavar="NAME", help="Whose list price stands for the machine's.")]
+PricesOf = Annotated[str | None, typer.Option("--today", metavar="DAY", help="Whose prices count.  [default: today]")]

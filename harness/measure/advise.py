@@ -7,20 +7,24 @@ requests; both its parts keep the conditions. Money counts with hardware over it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from harness.measure.cost import mixture
+import msgspec
+
+from harness.measure import conditions
+from harness.measure.cost import INPUTS, mixture
 from harness.measure.cost_local import HOURS_PER_DAY, local_cost
-from harness.measure.entries import computed, is_number, number, shown
+from harness.measure.entries import computed, is_number, number, of_fact, shown
 from harness.measure.money import api_cost
-from harness.measure.quality import ELO, elo_of, expected, gap, win_rate
+from harness.measure.quality import ELO, elo_of, entry, expected, gap, win_rate
 from harness.schema.board import Entry
-from harness.schema.cost import Advice, Candidate, Demand, Exchange, Local, Way
+from harness.schema.cost import Advice, Candidate, Check, Condition, Demand, Exchange, Local, Way
 from harness.schema.facts import Price, Rating
 
 SELF_HOST, CLOUD, HYBRID, NONE = "self-host", "cloud", "hybrid", "none"
-Must = Mapping[str, Sequence[str]]
-"""By the names of a candidate's terms: the words that will do."""
+QUALITY, COST = "quality", "cost"
+NOT_RATED = "not rated"
+NO_TERM = Entry(why="nothing is known of it")
 
 
 def advise(
@@ -28,7 +32,7 @@ def advise(
     candidates: Sequence[Candidate],
     *,
     max_loss_elo: float | None,
-    must: Must,
+    must: Sequence[Condition],
     currency: str,
     rates: Sequence[Exchange] = (),
 ) -> Advice:
@@ -46,12 +50,20 @@ def advise(
     ]
     by_name = {each.name: each for each in candidates}
     judged = [_judged(way, [by_name[name] for name in way.names], max_loss_elo, must) for way in ways]
-    chosen = sorted((way for way in judged if not way.why_not), key=lambda way: number(way.per_day))
-    others = [way for way in judged if way.why_not]
+    chosen = sorted((way for way in judged if not way.against), key=lambda way: number(way.per_day))
+    first = chosen[0] if chosen else None
+    parts = [by_name[name] for name in first.names] if first else []
     return Advice(
-        verdict=chosen[0].verdict if chosen else NONE,
-        ways=(*chosen, *others),
-        best=best.name if best else "",
+        verdict=first.verdict if first else NONE,
+        demand=demand,
+        currency=currency,
+        conditions=tuple(must),
+        max_loss_elo=max_loss_elo,
+        best=best.rating if best else None,
+        ways=(*chosen, *(way for way in judged if way.against)),
+        arithmetic=dict(_arithmetic(demand, first, parts, currency, rates)) if first else {},
+        inputs=dict(_inputs(demand, parts, currency, rates)),
+        terms={each.name: each.terms for each in candidates},
     )
 
 
@@ -68,7 +80,7 @@ def _rating(candidate: Candidate) -> Rating:
 
 def _loss(candidate: Candidate, best: Candidate | None) -> Entry:
     if best is None or candidate.rating is None:
-        return Entry(unit=ELO, why=f"{candidate.name} is not rated")
+        return Entry(unit=ELO, why=NOT_RATED)
     return gap(_rating(best), candidate.rating)
 
 
@@ -82,8 +94,14 @@ def _at_home(
 def _in_cloud(
     demand: Demand, each: Candidate, price: Price, best: Candidate | None, currency: str, rates: Sequence[Exchange]
 ) -> Way:
-    per_day = api_cost(demand, price, currency, rates).per_day
-    return Way(verdict=CLOUD, names=(each.name,), cloud_share=1.0, per_day=per_day, loss_elo=_loss(each, best))
+    return Way(
+        verdict=CLOUD,
+        names=(each.name,),
+        cloud_share=1.0,
+        provider=price.provider,
+        per_day=api_cost(demand, price, currency, rates).per_day,
+        loss_elo=_loss(each, best),
+    )
 
 
 def _mixed(
@@ -115,13 +133,18 @@ def _mixed(
         ),
     )
     return Way(
-        verdict=HYBRID, names=(home[0].name, offer[0].name), cloud_share=share, per_day=mixed.cost.per_day, loss_elo=loss
+        verdict=HYBRID,
+        names=(home[0].name, offer[0].name),
+        cloud_share=share,
+        provider=offer[1].provider,
+        per_day=mixed.cost.per_day,
+        loss_elo=loss,
     )
 
 
 def _wins(candidate: Candidate, best: Candidate | None) -> Entry:
     if best is None or candidate.rating is None:
-        return Entry(why=f"{candidate.name} is not rated")
+        return Entry(why=NOT_RATED)
     return win_rate(candidate.rating, _rating(best))
 
 
@@ -141,22 +164,78 @@ def _share_for_hours(demand: Demand, local: Local) -> float:
     return max(0.0, 1 - HOURS_PER_DAY / hours) if hours else 0.0
 
 
-def _judged(way: Way, parts: Sequence[Candidate], max_loss_elo: float | None, must: Must) -> Way:
-    from msgspec.structs import replace
-
-    return replace(way, why_not="; ".join(_against(way, parts, max_loss_elo, must)))
+def _judged(way: Way, parts: Sequence[Candidate], max_loss_elo: float | None, must: Sequence[Condition]) -> Way:
+    return msgspec.structs.replace(way, checks=tuple(_checks(way, parts, max_loss_elo, must)))
 
 
-def _against(way: Way, parts: Sequence[Candidate], max_loss_elo: float | None, must: Must) -> Iterator[str]:
+def _checks(way: Way, parts: Sequence[Candidate], max_loss_elo: float | None, must: Sequence[Condition]) -> Iterator[Check]:
     for part in parts:
-        for name, words in must.items():
-            said = part.terms.get(name)
-            if said not in words:
-                yield f"{part.name}: {name} is {said or 'not known'}, and must be {' or '.join(words)}"
-    if not is_number(way.per_day):
-        yield f"its cost is not known: {way.per_day.why}"
-    if max_loss_elo is not None:
-        if not is_number(way.loss_elo):
-            yield f"its quality is not known: {way.loss_elo.why}"
-        elif number(way.loss_elo) > max_loss_elo + 1e-9:
-            yield f"{shown(number(way.loss_elo))} Elo below the best, and {shown(max_loss_elo)} are allowed"
+        for condition in must:
+            known = part.terms.get(condition.term, NO_TERM)
+            said = (
+                shown(number(known))
+                if is_number(known)
+                else f"not known: {known.why}"
+                if known.value is None
+                else str(known.value)
+            )
+            yield Check(part=part.name, asked=condition.asked, kept=conditions.keeps(condition, known), said=said)
+    priced = is_number(way.per_day)
+    yield Check(
+        part="", asked=COST, kept=priced, said=shown(number(way.per_day)) if priced else f"not known: {way.per_day.why}"
+    )
+    if max_loss_elo is None:
+        return
+    if not is_number(way.loss_elo):
+        yield Check(part="", asked=QUALITY, kept=False, said=f"not known: {way.loss_elo.why}")
+        return
+    loss = number(way.loss_elo)
+    yield Check(part="", asked=QUALITY, kept=loss <= max_loss_elo + 1e-9, said=f"{shown(loss)} Elo below the best")
+
+
+def _arithmetic(
+    demand: Demand, way: Way, parts: Sequence[Candidate], currency: str, rates: Sequence[Exchange]
+) -> Iterator[tuple[str, Entry]]:
+    for part in parts:
+        if part.local is not None:
+            rest = msgspec.structs.replace(demand, requests_per_day=demand.requests_per_day * (1 - way.cloud_share))
+            cost = local_cost(rest, part.local, currency, rates)
+            yield f"{part.name}, busy", cost.busy_h_per_day
+            yield part.name, cost.with_hardware.per_day
+        if part.price is not None:
+            whole = ", if all went there" if way.cloud_share < 1 else ""
+            yield f"{part.name}{whole}", api_cost(demand, part.price, currency, rates).per_day
+    if len(parts) > 1:
+        yield "together", way.per_day
+    if is_number(way.loss_elo):
+        yield "below the best", way.loss_elo
+
+
+def _inputs(
+    demand: Demand, parts: Sequence[Candidate], currency: str, rates: Sequence[Exchange]
+) -> Iterator[tuple[str, Entry]]:
+    currencies = {currency}
+    for part in parts:
+        if part.local is not None:
+            yield from ((name, value) for name in INPUTS if is_number(value := getattr(part.local, name)))
+            currencies |= {each.unit.split("/")[0] for each in (part.local.electricity_per_kwh, part.local.machine_price)}
+        if part.price is not None:
+            yield from _listed(demand, part.price)
+            currencies.add(part.price.currency)
+        if part.rating is not None:
+            yield f"rating of {part.rating.model or part.rating.arena_name}", entry(part.rating)
+    yield from ((each.of, each.rate) for each in rates if {each.of, each.to} <= currencies)
+
+
+def _listed(demand: Demand, price: Price) -> Iterator[tuple[str, Entry]]:
+    used = {
+        "input": demand.input_tokens_per_request * (1 - demand.cached_input_share),
+        "cached_input": demand.input_tokens_per_request * demand.cached_input_share,
+        "output": demand.output_tokens_per_request,
+    }
+    how = f"{price.provider}: {price.ref}"
+    for name in (name for name, tokens in used.items() if tokens):
+        yield (
+            f"{name.replace('_', ' ')} there",
+            of_fact(getattr(price, f"{name}_mtok"), f"{price.currency}/Mtok", "listed", how),
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -43,15 +43,19 @@ class Block(msgspec.Struct, frozen=True):
 
 
 def render(found: Comparison, *, width: int, color: bool) -> str:
+    return drawn([*_blocks(found), Block(_legend(found))], width=width, color=color)
+
+
+def drawn(blocks: Iterable[Block], *, width: int, color: bool) -> str:
     from rich.markup import escape
 
     parts = []
-    for block in _blocks(found):
+    for block in blocks:
         rows = [[escape(entry) for entry in row] for row in block.rows]
-        drawn = [text.table(block.columns, rows, width=width, color=color)] if rows else []
+        table = [text.table(block.columns, rows, width=width, color=color)] if rows else []
         lines = [text.wrapped(line, width=width, indent="  ") for line in block.lines]
-        parts.append("\n".join([text.wrapped(block.title, width=width), *drawn, *lines]))
-    return "\n\n".join([*parts, text.wrapped(_legend(found), width=width)])
+        parts.append("\n".join([text.wrapped(block.title, width=width), *table, *lines]))
+    return "\n\n".join(parts)
 
 
 def markdown(found: Comparison) -> str:
@@ -72,7 +76,7 @@ def _blocks(found: Comparison) -> Iterator[Block]:
     demand, local = found.demand, found.local
     other = [f"{each.name}: not reckoned with: {each.note}" for each in found.offers if each.note]
     yield Block(f"{local.name}: {asked(demand)}", *_costs(found), lines=[*_work(local), *other])
-    yield Block("What it rests on", *_inputs(found), lines=list(dict.fromkeys(found.notes)))
+    yield Block("What it rests on", *rests_on(found.inputs), lines=list(dict.fromkeys(found.notes)))
     if is_number(local.with_idle.per_day):
         yield Block("If one input were another", *_steps(found))
     if found.mixtures:
@@ -130,7 +134,7 @@ def _work(local: LocalCost) -> list[str]:
     return ["; ".join(parts)] if parts else []
 
 
-def _inputs(found: Comparison) -> tuple[list[text.Column], list[list[str]]]:
+def rests_on(inputs: Mapping[str, Entry]) -> tuple[list[text.Column], list[list[str]]]:
     columns: list[text.Column] = [("input", "left"), ("value", "right"), ("unit", "left"), ("from", "left"), ("date", "left")]
     rows = [
         [
@@ -140,7 +144,7 @@ def _inputs(found: Comparison) -> tuple[list[text.Column], list[list[str]]]:
             ": ".join(filter(None, (entry.origin, entry.how))) or entry.why,
             _date(entry),
         ]
-        for name, entry in found.inputs.items()
+        for name, entry in inputs.items()
     ]
     return columns, rows
 

@@ -185,8 +185,30 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     local: Local | None = None
     price: Price | None = None
     rating: Rating | None = None
-    terms: dict[str, str | None] = {}
-    """`residency_eu`, `trains_on_data`, …: words of `schema.facts.Provider`, None where they are not known."""
+    terms: dict[str, Entry] = {}
+    """`residency_eu`, `trains_on_data`, …: words of `schema.facts.Provider`, and `leaves_desk`."""
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """What a term must be: one of the words, or a number that is not above."""
+
+    asked: str
+    """As it was said: `trains=no`."""
+    term: str
+    words: tuple[str, ...] = ()
+    at_most: float | None = None
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was asked, of one part of a way."""
+
+    part: str
+    """The candidate's name; empty: of the whole."""
+    asked: str
+    """`trains=no`, `quality`, `cost`."""
+    kept: bool
+    said: str
+    """What is known, or why nothing is."""
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,18 +217,39 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     """`self-host`, `cloud` or `hybrid`."""
     names: tuple[str, ...]
+    """Of a hybrid the one at home first."""
     cloud_share: float
+    provider: str = ""
+    """Whom that share goes to."""
     per_day: Entry
+    """With hardware."""
     loss_elo: Entry
     """How far below the best candidate: of a mixture, what its expected win rate against it stands for."""
-    why_not: str = ""
-    """Empty: it may be chosen."""
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def against(self) -> list[Check]:
+        """Empty: it may be chosen."""
+        return [check for check in self.checks if not check.kept]
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """All that `harness advise` says."""
+
     verdict: str
     """Of the cheapest way that may be chosen; `none`: no way may."""
+    demand: Demand
+    currency: str
+    conditions: tuple[Condition, ...]
+    max_loss_elo: float | None
+    best: Rating | None
+    """The highest, which quality is counted from; None: no candidate is rated."""
     ways: tuple[Way, ...]
     """Those that may be chosen from the cheapest up, then the others."""
-    best: str
-    """The candidate rated highest, which quality is counted from; empty: none is rated."""
+    arithmetic: dict[str, Entry]
+    """Of the first of them."""
+    inputs: dict[str, Entry]
+    """That it rests on."""
+    terms: dict[str, dict[str, Entry]]
+    """By the candidate's name."""
+    notes: tuple[str, ...] = ()

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.measure import conditions
 from harness.measure.advise import CLOUD, HYBRID, NONE, SELF_HOST, advise
 from harness.measure.cost_local import local_cost
 from harness.measure.entries import is_number, number
 from harness.measure.quality import elo_of, expected
+from harness.schema.board import Entry
 from harness.schema.cost import Advice, Candidate, Demand, Local
 from tests.measure.spark import demand, local, of, price
 from tests.measure.test_quality import rating
 
-KEPT: dict[str, str | None] = {"residency_eu": "yes", "trains_on_data": "no"}
-MUST = {"residency_eu": ("yes", "option"), "trains_on_data": ("no",)}
+MUST = conditions.parse(["residency=EU,trains=no"])
+
+
+def terms(**said: str | None) -> dict[str, Entry]:
+    return {
+        name: Entry(value=value, origin="listed") if value else Entry(why="nothing was found")
+        for name, value in ({"residency_eu": "yes", "trains_on_data": "no"} | said).items()
+    }
 
 
 def home(points: float | None = 1420, system: Local | None = None, name: str = "home") -> Candidate:
     rated = None if points is None else rating(points, name=name)
-    return Candidate(name=name, local=system or local(), rating=rated, terms=KEPT)
+    return Candidate(name=name, local=system or local(), rating=rated, terms=terms())
 
 
-def cloud(output: float | None, points: float | None = 1503, name: str = "opus", **terms: str | None) -> Candidate:
+def cloud(output: float | None, points: float | None = 1503, name: str = "opus", **said: str | None) -> Candidate:
     rated = None if points is None else rating(points, name=name)
-    return Candidate(name=name, price=price(output, ref=name), rating=rated, terms={**KEPT, **terms})
+    return Candidate(name=name, price=price(output, ref=name), rating=rated, terms=terms(**said))
 
 
 def advised(*candidates: Candidate, loss: float | None = None, asked: Demand | None = None) -> Advice:
@@ -37,7 +46,8 @@ def advised(*candidates: Candidate, loss: float | None = None, asked: Demand | N
 def test_the_cheapest() -> None:
     """4.59 a day at home against 12.50 of Opus 4.7 and 0.30 of the same weights hosted."""
     found = advised(home(), cloud(25), cloud(0.6, 1420, "hosted"))
-    assert (found.verdict, found.best) == (CLOUD, "opus")
+    assert found.best is not None
+    assert (found.verdict, found.best.model) == (CLOUD, "opus")
     assert [way.names for way in found.ways] == [("hosted",), ("home",), ("opus",)]
     assert advised(home(), cloud(25)).verdict == SELF_HOST
 
@@ -45,9 +55,9 @@ def test_the_cheapest() -> None:
 def test_conditions_keep_the_cheapest_out() -> None:
     found = advised(home(), cloud(0.6, name="hosted", trains_on_data="opt-out"), cloud(0.5, name="silent", residency_eu=None))
     assert found.verdict == SELF_HOST
-    assert [way.why_not for way in found.ways[1:]] == [
-        "hosted: trains_on_data is opt-out, and must be no",
-        "silent: residency_eu is not known, and must be yes or option",
+    assert [(check.part, check.asked, check.said) for way in found.ways[1:] for check in way.against] == [
+        ("hosted", "trains=no", "opt-out"),
+        ("silent", "residency=EU", "not known: nothing was found"),
     ]
 
 
@@ -64,7 +74,7 @@ def test_a_mixture_that_is_just_good_enough() -> None:
         0.52 * 12.5 + 4699 / 1095 + 0.3 / 1000 * (140 * 0.48 * 3.3875 + 25 * (24 - 0.48 * 3.3875)), abs=1e-3
     )
     alone = next(way for way in found.ways if way.names == ("home",))
-    assert alone.why_not == "83 Elo below the best, and 40 are allowed"
+    assert [check.said for check in alone.against] == ["83 Elo below the best"]
     assert advised(home(), cloud(10), loss=40).verdict == CLOUD  # 5.00 a day, the mixture 7.18
 
 
@@ -74,16 +84,18 @@ def test_what_the_machine_has_no_time_for_goes_out() -> None:
     found = advised(home(), cloud(25), asked=asked)
     assert found.verdict == HYBRID
     assert found.ways[0].cloud_share == 0.65
-    assert "does not fit" in next(way for way in found.ways if way.names == ("home",)).why_not
+    (check,) = next(way for way in found.ways if way.names == ("home",)).against
+    assert (check.asked, "does not fit" in check.said) == ("cost", True)
 
 
 def test_none() -> None:
     found = advised(home(None), cloud(None), loss=10)
     assert found.verdict == NONE
-    assert [way.why_not for way in found.ways] == [
-        "its quality is not known: home is not rated",
-        "its cost is not known: output price: not listed",
+    assert [(check.asked, check.said) for way in found.ways for check in way.against] == [
+        ("quality", "not known: not rated"),
+        ("cost", "not known: output price: not listed"),
     ]
+    assert not found.arithmetic
     assert advised().verdict == NONE
 
 
@@ -94,7 +106,7 @@ points = st.floats(1200, 1600)
 def test_whatever_is_chosen_keeps_its_promises(ours: float, theirs: float, output: float, loss: float, requests: float) -> None:
     asked = demand(requests=requests)
     found = advised(home(ours), cloud(output, theirs), loss=loss, asked=asked)
-    chosen = [way for way in found.ways if not way.why_not]
+    chosen = [way for way in found.ways if not way.against]
     assert (found.verdict == NONE) == (not chosen)
     for way in chosen:
         assert number(way.loss_elo) <= loss + 1e-6
@@ -112,3 +124,42 @@ def test_a_slow_end_is_counted() -> None:
     found = advised(home(system=wide), cloud(25), asked=demand(requests=6000))  # 3 M: 20.3 h, at the slow end 27.8
     mixed = next(way for way in found.ways if way.verdict == HYBRID)
     assert mixed.cloud_share == 0.14
+
+
+def test_the_arithmetic_of_the_one_that_is_chosen() -> None:
+    """Words behind each part of a mixture, and the figures that it rests on; of the others none."""
+    found = advised(home(), cloud(25), loss=40)
+    way = found.ways[0]
+    assert list(found.arithmetic) == ["home, busy", "home", "opus, if all went there", "together", "below the best"]
+    here, there, both = (number(found.arithmetic[name]) for name in ("home", "opus, if all went there", "together"))
+    assert there == 12.5
+    assert both == pytest.approx(here + 0.52 * there)
+    assert both == number(way.per_day)
+    assert number(found.arithmetic["home, busy"]) == pytest.approx(0.48 * 500_000 / 41 / 3600)
+    assert {"output_tok_s", "machine_price", "output there", "rating of home", "rating of opus"} <= found.inputs.keys()
+    assert not {"prefill_tok_s", "input there"} & found.inputs.keys()
+    alone = advised(home(), cloud(25))
+    assert list(alone.arithmetic) == ["home, busy", "home", "below the best"]
+
+
+systems = st.tuples(points, st.floats(5, 500))
+offers = st.tuples(points, st.floats(0.01, 100), st.sampled_from(["no", "opt-in", "yes", None]))
+
+
+@given(st.lists(systems, max_size=2), st.lists(offers, max_size=3), st.floats(0, 200), st.floats(0, 200), st.floats(10, 30_000))
+def test_whoever_asks_for_more_never_pays_less(
+    homes: list[tuple[float, float]],
+    clouds: list[tuple[float, float, str | None]],
+    some: float,
+    more: float,
+    requests: float,
+) -> None:
+    own = [home(rated, local(tok_s=speed), f"home {index}") for index, (rated, speed) in enumerate(homes)]
+    theirs = [cloud(usd, rated, f"api {index}", trains_on_data=said) for index, (rated, usd, said) in enumerate(clouds)]
+    paid = []
+    for loss, must in ((None, ""), (some + more, ""), (some, ""), (some, "trains=no"), (some, "trains=no,residency=EU")):
+        asks = conditions.parse([must] if must else [])
+        found = advise(demand(requests=requests), [*own, *theirs], max_loss_elo=loss, must=asks, currency="USD")
+        paid.append(math.inf if found.verdict == NONE else number(found.ways[0].per_day))
+    for less, stricter in itertools.pairwise(paid):
+        assert stricter >= less - 1e-9
