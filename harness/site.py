@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from harness.errors import HarnessError, StoreError
 from harness.report.site.pictures import Picture
 from harness.schema.board import Board
+from harness.schema.observation import Visit
 from harness.schema.result import Result, Summary
 from harness.schema.series import Series
 from harness.store import folder, index, series
@@ -37,21 +39,28 @@ def build(
     facts: Mapping[str, Sequence[msgspec.Struct]],
     summaries: Sequence[Summary],
     out: Path,
+    observations: Mapping[str, Sequence[Visit]] = MappingProxyType({}),
 ) -> Built:
     """Writes all pages into `out`; what else lies there stays. Raises `StoreError` when it cannot be written."""
-    from harness.report.site import pages
+    from harness.report.site import observed, pages
 
     try:
-        (out / "results").mkdir(parents=True, exist_ok=True)
+        for part in ("results", "observations") if observations else ("results",):
+            (out / part).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{out}: cannot be made: {error.strerror}", "choose another folder with --out DIR") from None
     damaged = _results(summaries, out / "results")
     written = [one for one in summaries if one.id not in damaged]
+    known = {one.id: one for one in written}
     texts = {
-        "index.html": pages.board(board, frozenset(one.id for one in written)),
+        "index.html": pages.board(board, frozenset(known), observations),
         "load.html": pages.load(board, _newest(written)),
         "results.html": pages.results(written, list(damaged.values())),
         "facts.html": pages.facts(facts, board.day),
+        **{
+            f"observations/{name}.html": observed.page_of(name, visits, known, board.day)
+            for name, visits in observations.items()
+        },
     }
     for name, text in texts.items():
         _write(out / name, text)

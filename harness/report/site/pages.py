@@ -5,17 +5,20 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from harness.board import scaling
 from harness.board.columns import COLUMNS, NARROW, NEITHER
+from harness.measure import observation
 from harness.report import about, plan_text, table, text
 from harness.report import board as words
 from harness.report import facts as fact_words
 from harness.report.site import page, pictures
 from harness.schema.board import Board, Entry, Row
 from harness.schema.facts import Source, claims, row_id
+from harness.schema.observation import Visit
 from harness.schema.plan import Plan
 from harness.schema.result import Point, Result, Summary
 from harness.schema.series import Series
@@ -43,8 +46,10 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
 
 
-def board(found: Board, known_pages: frozenset[str] = frozenset()) -> str:
-    """`known_pages`: ids of results that have a page."""
+def board(
+    found: Board, known_pages: frozenset[str] = frozenset(), observations: Mapping[str, Sequence[Visit]] = MappingProxyType({})
+) -> str:
+    """`known_pages`: ids of results that have a page; `observations` have one each."""
     cited = Cited()
     names, empty = words.split(found, list(COLUMNS))
     rows = [_row(number, row, names, found.day, cited, known_pages) for number, row in enumerate(found.rows)]
@@ -59,6 +64,7 @@ def board(found: Board, known_pages: frozenset[str] = frozenset()) -> str:
         rows=rows,
         empty=empty,
         board=found,
+        observations=[(name, len(observation.by_server(visits)), visits) for name, visits in observations.items()],
         legend=words.LEGEND.values(),
         sources=[(number, source, age(source.date, found.day)) for source, number in cited.numbers.items()],
         plot=pictures.quality(found, [f"#r{number}" for number in range(len(found.rows))]),

@@ -9,7 +9,7 @@ import msgspec
 
 from harness.board.scaling import Step
 from harness.report import board as text
-from harness.report.plots import draw
+from harness.report.plots import draw, frame
 from harness.report.plots.draw import Mark
 from harness.report.plots.scale import Axis
 from harness.schema.board import Board, Entry, Row
@@ -121,7 +121,7 @@ def scaling(steps: Sequence[Step]) -> Picture:
     for step in steps:
         systems.setdefault(f"{step.model}, {'one stream' if step.column == 'decode_tok_s' else 'all streams'}", []).append(step)
     curves = [
-        draw.Series(
+        frame.Series(
             name=name,
             x=[float(step.nodes) for step in found],
             y=[_number(step.entry) for step in found],
@@ -177,7 +177,7 @@ def _against(
             if any(reading.value is not None for reading in readings):
                 ranges = [_range(reading) if reading.value is not None else None for reading in readings]
                 xs, ys = [_load(cell) for cell in cells], [reading.value for reading in readings]
-                curves.append(draw.Series(name=label, x=xs, y=ys, ranges=ranges))
+                curves.append(frame.Series(name=label, x=xs, y=ys, ranges=ranges))
         if not curves:
             known = next((each for cell in cells for name_ in figures.values() if (each := cell.figures.get(name_))), None)
             why = f"not known of {shape}: {known.reason if known else 'nothing measured it'}"
@@ -212,7 +212,7 @@ def _timeline(quantity: str, lines: Sequence[Line], start_ns: int) -> Picture:
     whole = [line for line in lines if line.scope in POWER_SCOPES]
     drawn = whole if quantity == "power" and whole else lines  # rails are parts of these, and there are a dozen
     curves = [
-        draw.Series(name=line.name, x=[(at - start_ns) / NS_PER_S for at in line.at_ns], y=line.values, dots=False)
+        frame.Series(name=line.name, x=[(at - start_ns) / NS_PER_S for at in line.at_ns], y=line.values, dots=False)
         for line in drawn[:MOST_LINES]
     ]
     svg = draw.curves(curves, Axis(label="seconds from the first trial"), Axis(label=QUANTITIES[quantity]), title=title)
