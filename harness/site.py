@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -49,13 +50,15 @@ def build(
             (out / part).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{out}: cannot be made: {error.strerror}", "choose another folder with --out DIR") from None
-    damaged = _results(summaries, out / "results")
-    written = [one for one in summaries if one.id not in damaged]
+    named, unnamed = _named(summaries)
+    damaged = _results(named, out / "results")
+    written = [one for one in named if one.id not in damaged]
+    without = (*unnamed, *damaged.values())
     known = {one.id: one for one in written}
     texts = {
         "index.html": pages.board(board, frozenset(known), observations),
         "load.html": pages.load(board, _newest(written)),
-        "results.html": pages.results(written, list(damaged.values())),
+        "results.html": pages.results(written, without),
         "facts.html": pages.facts(facts, board.day),
         **{
             f"observations/{name}.html": observed.page_of(name, visits, known, board.day)
@@ -64,7 +67,21 @@ def build(
     }
     for name, text in texts.items():
         _write(out / name, text)
-    return Built(out=out, pages=len(texts) + len(written), damaged=tuple(damaged.values()))
+    return Built(out=out, pages=len(texts) + len(written), damaged=without)
+
+
+def _named(summaries: Sequence[Summary]) -> tuple[list[Summary], list[str]]:
+    """Those whose id can be a page's name, and is that of no other; and why the rest cannot. Results may come from elsewhere."""
+    found: dict[str, Summary] = {}
+    why = []
+    for one in summaries:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", one.id):
+            why.append(f"{one.path}: '{one.id[:64]}' is no id of a result")
+        elif one.id in found:
+            why.append(f"{one.path}: {found[one.id].path} has the same id")
+        else:
+            found[one.id] = one
+    return list(found.values()), why
 
 
 def _newest(summaries: Sequence[Summary]) -> list[Summary]:

@@ -21,6 +21,7 @@ def summary(visits: Sequence[Visit], *, width: int, color: bool) -> str:
     if not visits:
         return "Nothing was observed yet."
     found = observation.seen(visits)
+    charged = any(seen.usd is not None for seen in found)
     columns: list[text.Column] = [
         ("endpoint", "left"),
         ("visits", "right"),
@@ -32,8 +33,9 @@ def summary(visits: Sequence[Visit], *, width: int, color: bool) -> str:
         ("call p50 ms", "right"),
         ("call p99 ms", "right"),
         ("drift", "left"),
-        ("spent $", "right"),
     ]
+    if charged:
+        columns.append(("spent $", "right"))
     rows = [
         [
             escape(seen.endpoint),
@@ -43,7 +45,7 @@ def summary(visits: Sequence[Visit], *, width: int, color: bool) -> str:
             share(seen.answered),
             *map(ms, (seen.ttft_p50, seen.ttft_p99, seen.e2e_p50, seen.e2e_p99)),
             seen.drift,
-            "" if seen.usd is None else f"{seen.usd:.4f}",
+            *(["–" if seen.usd is None else f"{seen.usd:.4f}"] if charged else []),
         ]
         for seen in found
     ]

@@ -76,7 +76,7 @@ def test_a_visit_a_server_and_a_round(place: Place) -> None:
         None,
     )
     assert len(local.decode_tok_s) == 4
-    assert all(0 < rate < 2000 for rate in local.decode_tok_s)  # 1 ms a token, seen through a busy machine
+    assert min(local.decode_tok_s) > 0
     assert (cloud.answered, cloud.decode_tok_s) == (4, ())  # it tells no token counts
     assert cloud.usd is not None
     assert cloud.usd > 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import pytest
@@ -16,9 +18,10 @@ from harness import site
 from harness.board.columns import COLUMNS
 from harness.errors import StoreError
 from harness.report import board as words
-from harness.report.site import pages, pictures
+from harness.report.site import days, observed, pages, pictures
 from harness.schema.board import Board, Entry, Row
 from harness.schema.facts import Facts, Source
+from harness.schema.observation import Visit
 from harness.schema.request import Event, Record
 from harness.schema.result import Answer, Finding, Result, Sanity
 from harness.schema.run import FileHash
@@ -68,7 +71,7 @@ def harmless(page: str) -> Seen:
     for _, attributes in seen.tags:
         assert not [name for name in attributes if name.startswith("on") or name in ("style", "src", "srcdoc")]
         assert (attributes.get("href") or "#").startswith(
-            ("#", "https://", "http://", "../", "results/", "index", "load", "facts", "results")
+            ("#", "https://", "http://", "../", "results/", "observations/", "index", "load", "facts", "results")
         )
     (policy,) = (found["content"] or "" for tag, found in seen.tags if found.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
@@ -217,6 +220,104 @@ def test_a_damaged_result_is_named_and_hides_no_other(tmp_path: Path) -> None:
     assert {page.stem for page in (tmp_path / "site/results").iterdir()} == ids
     assert len(built.damaged) == 1
     assert "samples.parquet" in (tmp_path / "site/results.html").read_text() or str(bad) in built.damaged[0]
+
+
+@pytest.mark.parametrize("ident", ["../../out", 'a"><script>', "", "x" * 300, "a/b"])
+def test_an_id_from_elsewhere_is_no_path(tmp_path: Path, ident: str) -> None:
+    stored(tmp_path / "results", sample_run.result())
+    foreign = stored(tmp_path / "results", sample_run.result())
+    found = msgspec.json.decode((foreign / "result.json").read_bytes()) | {"id": ident}
+    (foreign / "result.json").write_bytes(msgspec.json.encode(found))
+    built = site.build(Board(rows=(), day=DAY), {}, index.summaries(tmp_path / "results"), tmp_path / "deep/site")
+    assert len(list(tmp_path.rglob("*.html"))) == 4 + 1 == built.pages
+    assert ["is no id of a result" in line for line in built.damaged] == [True]
+    harmless((tmp_path / "deep/site/results.html").read_text())
+
+
+def test_two_results_with_one_id_are_not_one_page(tmp_path: Path) -> None:
+    first = stored(tmp_path / "results", sample_run.result())
+    shutil.copytree(first, first.with_name("20270101T000000Z-copy"))
+    built = site.build(Board(rows=(), day=DAY), {}, index.summaries(tmp_path / "results"), tmp_path / "site")
+    assert (built.pages, ["has the same id" in line for line in built.damaged]) == (5, [True])
+
+
+def visit(number: int, endpoint: str, *, error: str = "", result: str = "", lost: int = 0) -> Visit:
+    answered = 0 if error else 8 - lost
+    return Visit(
+        endpoint=endpoint,
+        round=number,
+        when=f"2026-11-{20 + number // 24:02d}T{number % 24:02d}:00:00+00:00",
+        result=result,
+        error=error,
+        sent=0 if error else 8,
+        answered=answered,
+        errors={"http_429": lost} if lost else {},
+        ttft_ms=tuple(100.0 + each for each in range(answered)),
+        e2e_ms=tuple(200.0 + each for each in range(answered)),
+        usd=None if endpoint == "local" else 0.25,
+    )
+
+
+def test_a_page_for_each_observation(tmp_path: Path) -> None:
+    ident = folder.read_result(stored(tmp_path / "results", sample_run.result())).id
+    visits = [visit(n, "local", result=ident if n == 47 else "gone") for n in range(48)]
+    visits += [
+        visit(n, HOSTILE, error="down " + HOSTILE if n == 7 else "", lost=3 if n in (3, 4) else 0) for n in range(48) if n != 20
+    ]
+    visits.sort(key=lambda one: one.round)
+    name = 'week #1 "50%"?'
+    summaries = index.summaries(tmp_path / "results")
+    built = site.build(Board(rows=(), day=DAY), {}, summaries, tmp_path / "site", {name: visits, "empty": []})
+    assert built.pages == 5 + 2
+    index_page = harmless((tmp_path / "site/index.html").read_text())
+    linked = [
+        unquote(found["href"] or "") for _, found in index_page.tags if (found.get("href") or "").startswith("observations/")
+    ]
+    assert [(tmp_path / "site" / link).is_file() for link in linked] == [True, True]
+    seen = harmless((tmp_path / "site" / linked[0]).read_text())
+    assert (
+        "95 visits to 2 servers from 2026-11-20 00:00 to 2026-11-21 23:00 UTC by harness observe; the last is 4 days old"
+        in seen.text
+    )
+    assert [found["href"] for tag, found in seen.tags if "results/" in (found.get("href") or "")] == [
+        f"../results/{ident}.html"
+    ]
+    assert re.sub(r"\s+", " ", f"1 × down {HOSTILE}") in seen.text
+    assert "6 × http_429" in seen.text
+    assert "11.7500" in seen.text  # 47 visits of a quarter
+    assert "Nothing was observed yet" in (tmp_path / "site/observations/empty.html").read_text()
+
+
+def test_a_line_of_days_ends_where_nobody_looked_or_nothing_came() -> None:
+    """Two visits a point. Nobody looked in rounds 8 and 9, and the server was down in round 20: 37 visits of 8, and p99 needs 662."""
+    visits = [visit(n, "local", error="down" if n == 20 else "") for n in range(40) if n not in (8, 9)]
+    found = {picture.name: picture for picture in days.pictures(visits)}
+    assert list(found) == ["days", "availability", "ttft", "call", "decode", "cost"]
+    lines = re.findall(r'<polyline class="line s0" points="([^"]*)"', found["ttft"].svg)
+    assert [len(line.split()) for line in lines] == [4, 5, 9]
+    assert found["decode"].why == "p50 of local is nowhere known: not told"
+    assert found["cost"].why == "nothing was charged, as far as is known"
+    assert "p99 of local is nowhere known: needs 366 more requests" in found["ttft"].caption
+    assert found["availability"].svg.count('class="well"') == 37
+    assert found["availability"].svg.count('class="lost"') == 1
+
+
+def test_costs_add_up_and_stop_where_nobody_looked() -> None:
+    """A dollar a visit, but not in round 2: 1, 2, a gap, 3."""
+    visits = [msgspec.structs.replace(visit(n, "cloud"), usd=1.0) for n in (0, 1, 3)]
+    cost = {picture.name: picture for picture in days.pictures(visits)}["cost"].svg
+    assert re.findall(r"cloud: \$ so far ([\d.]+) at", cost)[::2] == ["1", "2", "3"]
+    assert [len(line.split()) for line in re.findall(r'<polyline class="line s0" points="([^"]*)"', cost)] == [2, 1]
+
+
+def test_any_observation_is_drawn(tmp_path: Path) -> None:
+    """A clock that was set back, a round that is years away, one visit alone, many servers."""
+    odd = [visit(1, "a"), msgspec.structs.replace(visit(0, "a"), when="2026-12-01T00:00:00+00:00"), visit(300_000, "b")]
+    odd[2] = msgspec.structs.replace(odd[2], when="2035-06-01T00:00:00+02:00")
+    for visits in (odd, odd[:1], [visit(n, f"server {n}") for n in range(20)]):
+        page = observed.page_of("x", visits, {}, DAY)
+        harmless(page)
+        assert len(page) < 500_000
 
 
 def test_a_site_that_cannot_be_written_says_so(tmp_path: Path) -> None:

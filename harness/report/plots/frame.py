@@ -64,18 +64,14 @@ def legend(series: Sequence[Series]) -> Iterator[str]:
 
 
 def legend_height(series: Sequence[Series]) -> float:
-    return (_places(series)[-1][1] + 1) * LEGEND if _named(series) else 0.0
-
-
-def _named(series: Sequence[Series]) -> bool:
-    return len(series) > 1 or any(one.hue is not None for one in series)
+    return (_places(series)[-1][1] + 1) * LEGEND if series else 0.0
 
 
 def _places(series: Sequence[Series]) -> list[tuple[float, int]]:
-    """(left edge, row) of each name; one curve alone needs none."""
+    """(left edge, row) of each name."""
     found: list[tuple[float, int]] = []
     left, row = LEFT, 0
-    for one in series if _named(series) else ():
+    for one in series:
         wide = 36 + len(one.name) * CHARACTER
         if found and left + wide > WIDTH:
             left, row = LEFT, row + 1

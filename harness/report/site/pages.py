@@ -10,14 +10,15 @@ from types import MappingProxyType
 import msgspec
 
 from harness.board import scaling
-from harness.board.columns import COLUMNS, NARROW, NEITHER
+from harness.board.columns import COLUMNS, NARROW
+from harness.board.pick import ABOUT
 from harness.measure import observation
 from harness.report import about, plan_text, table, text
 from harness.report import board as words
 from harness.report import facts as fact_words
 from harness.report.site import page, pictures
 from harness.schema.board import Board, Entry, Row
-from harness.schema.facts import Source, claims, row_id
+from harness.schema.facts import OLD_DAYS, Source, claims, row_id
 from harness.schema.observation import Visit
 from harness.schema.plan import Plan
 from harness.schema.result import Point, Result, Summary
@@ -60,7 +61,7 @@ def board(
         columns=COLUMNS,
         groups=list(dict.fromkeys(COLUMNS[name].group for name in names)),
         narrow=set(NARROW),
-        neither=NEITHER,
+        about=[name for name in ABOUT if name != "id"],
         rows=rows,
         empty=empty,
         board=found,
@@ -128,8 +129,9 @@ def age(date: datetime.date | None, day: datetime.date) -> str:
 
 
 def _sort(entry: Entry) -> float | str | None:
-    value = entry.value
-    return float(value) if isinstance(value, int | float) else value
+    if isinstance(entry.value, bool):
+        return words.value(entry)
+    return float(entry.value) if isinstance(entry.value, int) else entry.value
 
 
 def load(found: Board, newest: Sequence[Summary]) -> str:
@@ -204,6 +206,7 @@ def facts(found: Mapping[str, Sequence[msgspec.Struct]], day: datetime.date) -> 
                     "id": row_id(row),
                     "says": fact_words.says(row),
                     "age": fact_words.oldest(row, day),
+                    "old": any(fact.is_old(day) for _, fact in claims(row)),
                     "plain": _plain(row),
                     "claims": [
                         (field, fact_words.known(fact), fact.note, [cited.number(source) for source in fact.sources])
@@ -220,6 +223,7 @@ def facts(found: Mapping[str, Sequence[msgspec.Struct]], day: datetime.date) -> 
         up="",
         tables=tables,
         day=day,
+        old_days=OLD_DAYS,
         attribution=fact_words.ATTRIBUTION,
         sources=[(number, source, age(source.date, day)) for source, number in cited.numbers.items()],
     )
