@@ -23,8 +23,11 @@ def site(
 ) -> None:
     """Pages of everything that is stored and known: they need no server, no script and no network."""
     from harness import site as builder
+    from harness.errors import StoreError
     from harness.store import observations, query
 
+    if root is not None and not root.is_dir():
+        raise StoreError(f"--results {root}: there is no such folder", "name the one that harness bench stored into")
     found, folder = boards.whole(root), root or settings.results_root()
     seen = {journal.path.stem: journal.visits() for journal in observations.journals(folder)}
     built = builder.build(found, facts.tables(found.day), query.list_results(folder), out, seen)

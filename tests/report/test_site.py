@@ -340,6 +340,13 @@ def test_the_page_beside_a_result_never_fails_a_run(tmp_path: Path) -> None:
     assert "report.html could not be written" in said[0]
 
 
+def test_a_sensor_that_was_silent_leaves_a_gap(tmp_path: Path) -> None:
+    """A reading every tenth of a second in three trials a second apart, of half a second each: each is a stretch of its own."""
+    path = stored(tmp_path, sample_run.result(), samples=5)
+    power = {picture.name: picture for picture in site.result_pictures(path)}["power"].svg
+    assert [len(line.split()) for line in re.findall(r'<polyline class="line s0" points="([^"]*)"', power)] == [5, 5, 5]
+
+
 def test_latency_against_load_of_one_shape_only() -> None:
     points = [
         point(1, ttft_p50_ms=50.0),

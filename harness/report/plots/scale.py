@@ -46,12 +46,12 @@ class Scale(msgspec.Struct, frozen=True):
     time: bool = False
 
     def __call__(self, value: float) -> float:
-        low, high, at = (math.log10(one) if self.log else one for one in (self.low, self.high, self._inside(value)))
+        low, high = self.low, self.high
+        at = low if value < low else high if value > high else value
+        if self.log:
+            low, high, at = math.log10(low), math.log10(high), math.log10(at)
         share = (at - low) / (high - low) if high > low else 0.5
         return self.start + share * (self.end - self.start)
-
-    def _inside(self, value: float) -> float:
-        return min(max(value, self.low), self.high)
 
     def ticks(self, most: int) -> list[float]:
         if self.at and len(self.at) <= most:
