@@ -168,7 +168,10 @@ def test_colours_stand_out_from_the_paper(colors: dict[str, str]) -> None:
 
 def test_a_file_of_one_colour_has_no_variables() -> None:
     assert "var(" not in style.alone(CLOUD, dark=True)
-    assert style.DARK["paper"] in style.alone(CLOUD, dark=True)
+    assert f".plot .paper{{fill:{style.DARK['paper']}}}" in style.alone(CLOUD, dark=True)
+    assert '<rect class="paper" width="100%" height="100%"/>' in style.alone(
+        CLOUD, dark=True
+    )  # what makes PNG knows no background
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)

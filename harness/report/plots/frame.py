@@ -72,7 +72,7 @@ def _places(series: Sequence[Series]) -> list[tuple[float, int]]:
     found: list[tuple[float, int]] = []
     left, row = LEFT, 0
     for one in series:
-        wide = 44 + len(one.name) * CHARACTER
+        wide = 38 + len(one.name) * CHARACTER
         if found and left + wide > WIDTH:
             left, row = LEFT, row + 1
         found.append((left, row))

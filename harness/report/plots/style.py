@@ -57,12 +57,15 @@ RULES = """
 .plot .dot{stroke:var(--paper);stroke-width:1.2;fill-opacity:.9}.plot .hollow{fill-opacity:.25;stroke-width:1.8}
 .plot .line{fill:none;stroke-width:2;stroke-linejoin:round}.plot .line.dashed{stroke-dasharray:5 3}
 .plot .band{opacity:.15;stroke:none}.plot .point{stroke:var(--paper)}
-.plot .lane{fill:none;stroke:var(--grid);stroke-width:1.5}.plot .well{fill:var(--s0)}.plot .lost{fill:var(--s1)}
+.plot .paper{fill:var(--paper)}.plot .lane{fill:none;stroke:var(--grid);stroke-width:1.5}.plot .well{fill:var(--s0)}.plot .lost{fill:var(--s1)}
 .plot .limit{fill:var(--ink)}.plot .fault{fill:none;stroke:var(--ink);stroke-width:1.6}
 .plot .mark:hover rect,.plot .mark:focus rect{stroke:var(--ink);stroke-width:1.5}
 .plot .mark:focus{outline:none}.plot .mark:focus circle,.plot a:focus circle,.plot .mark:hover circle{stroke:var(--ink);stroke-width:2}
 """ + "".join(
-    [f".plot .line.s{n}{{stroke:var(--s{n})}}.plot .point.s{n},.plot .band.s{n}{{fill:var(--s{n})}}\n" for n in range(8)]
+    [
+        f".plot .line.s{n}{{stroke:var(--s{n})}}.plot .point.s{n}{{fill:var(--s{n})}}.plot .band.s{n}{{fill:var(--s{n})}}\n"
+        for n in range(8)
+    ]
     + [
         f".plot .dot.{t}{{fill:var(--{t})}}.plot .hollow.{t}{{stroke:var(--{t})}}\n"
         for t in ("t0", "t1", "t2", "t3", "t4", "tu")
@@ -83,4 +86,5 @@ def alone(picture: str, *, dark: bool | None = None) -> str:
         rules = re.sub(r"var\(--(\w+)\)", lambda match: colors[match[1]], RULES)
     head, body = picture.split(">", 1)
     wide, high = frame.size(picture)
-    return f'{head} width="{wide:g}" height="{high:g}"><style>{rules}</style>{body}\n'
+    paper = '<rect class="paper" width="100%" height="100%"/>'  # some that draw SVG know no background of it
+    return f'{head} width="{wide:g}" height="{high:g}"><style>{rules}</style>{paper}{body}\n'
