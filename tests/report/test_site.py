@@ -190,11 +190,15 @@ def test_a_result_page_holds_hostile_words_as_words(tmp_path: Path) -> None:
         recipe_name=HOSTILE,
         findings=(Finding(code="x", severity="note", text=HOSTILE),),
         sanity=Sanity(answers=(Answer(question="q", text=HOSTILE, tokens=1, right=None),), moved={}, findings=()),
+        server=HOSTILE,
+        quantization=HOSTILE,
+        notes=(HOSTILE,),
+        state=HOSTILE,
         model_files=(FileHash(path=HOSTILE, bytes=1, sha256="f" * 64),),
     )
     path = stored(tmp_path, hostile)
     seen = harmless(site.result_page(path, series.open_tables(), in_site=False))
-    assert seen.text.count(re.sub(r"\s+", " ", HOSTILE)) >= 6
+    assert seen.text.count(re.sub(r"\s+", " ", HOSTILE)) >= 10
     assert "f" * 64 in seen.text
     assert "../index.html" not in (path / "recipe.yaml").read_text()
 

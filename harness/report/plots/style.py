@@ -57,7 +57,8 @@ RULES = """
 .plot .dot{stroke:var(--paper);stroke-width:1.2;fill-opacity:.9}.plot .hollow{fill-opacity:.25;stroke-width:1.8}
 .plot .line{fill:none;stroke-width:2;stroke-linejoin:round}.plot .line.dashed{stroke-dasharray:5 3}
 .plot .band{opacity:.15;stroke:none}.plot .point{stroke:var(--paper)}
-.plot .paper{fill:var(--paper)}.plot .lane{fill:none;stroke:var(--grid);stroke-width:1.5}.plot .well{fill:var(--s0)}.plot .lost{fill:var(--s1)}
+.plot .paper{fill:var(--paper)}.plot .lane{fill:none;stroke:var(--grid);stroke-width:1.5}
+.plot .well{fill:var(--s0)}.plot .lost{fill:var(--s1)}
 .plot .limit{fill:var(--ink)}.plot .fault{fill:none;stroke:var(--ink);stroke-width:1.6}
 .plot .mark:hover rect,.plot .mark:focus rect{stroke:var(--ink);stroke-width:1.5}
 .plot .mark:focus{outline:none}.plot .mark:focus circle,.plot a:focus circle,.plot .mark:hover circle{stroke:var(--ink);stroke-width:2}

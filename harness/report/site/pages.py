@@ -190,7 +190,7 @@ def result(
         facts=[line.partition(" ") for line in about.of(found, Path(where))],
         pictures=pictures.of_result(found, series, points),
         command=plan_text.render(plan, width=100, color=False),
-        verdict=next((one for one in ("invalid", "unsteady", "valid") if one in {cell.verdict for cell in found.cells}), "–"),
+        verdict=next((one for one in ("invalid", "unsteady", "valid") if one in {cell.verdict for cell in found.cells}), ""),
         figure=text.figure,
     )
 
