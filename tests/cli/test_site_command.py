@@ -61,6 +61,7 @@ def test_days_of_visits(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "days.svg\n")
     assert len([each for each in ElementTree.parse(tmp_path / "days.svg").iter() if each.get("class") == "well"]) == 3
     assert harness("site", cwd=tmp_path).stdout == "5 pages: site/index.html\n"
+    assert "3 visits to 1 server from" in (tmp_path / "site/observations/week.html").read_text()
     assert '<a href="observations/week.html">week</a>' in (tmp_path / "site/index.html").read_text()
 
 

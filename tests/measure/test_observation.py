@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 
+import msgspec
 import pytest
 
 from harness.measure import observation
@@ -78,6 +79,12 @@ def test_one_round_has_a_length() -> None:
     first, end = observation.instants([_visit(0, 1.0)])
     assert end > first
     assert observation.instants([]) == []
+
+
+def test_a_round_is_when_its_first_visit_was() -> None:
+    late = msgspec.structs.replace(_visit(1, 1.0, endpoint="b"), when="2026-11-25T01:05:00+00:00")
+    zero, one, _ = observation.instants([_visit(0, 1.0), _visit(1, 1.0), late])
+    assert one - zero == 3600
 
 
 def test_a_part_is_as_well_as_its_visits() -> None:

@@ -222,6 +222,11 @@ def test_a_gap_is_not_bridged() -> None:
     assert picture.count("<polyline") == 2
 
 
+def test_a_value_alone_is_seen_where_there_are_no_dots() -> None:
+    one = Series(name="w", x=[0, 1, 2, 3], y=[1, None, 3, 4], dots=False)
+    assert draw.curves([one], Axis(label="s"), Axis(label="W"), title="t").count("<circle") == 1
+
+
 def test_intervals_are_drawn_to_their_ends() -> None:
     """By hand: Elo 1400 to 1440 with 6 % of room on both sides; the picture is 420 high, 16 above and 52 below."""
     picture = draw.cloud([Mark(x=10, y=1420, y_range=(1400, 1440), label="", detail="")], X, Y, title="t")

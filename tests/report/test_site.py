@@ -250,7 +250,7 @@ def visit(number: int, endpoint: str, *, error: str = "", result: str = "", lost
     return Visit(
         endpoint=endpoint,
         round=number,
-        when=f"2026-11-{20 + number // 24:02d}T{number % 24:02d}:00:00+00:00",
+        when=(datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC) + datetime.timedelta(hours=number)).isoformat(),
         result=result,
         error=error,
         sent=0 if error else 8,
@@ -266,7 +266,9 @@ def test_a_page_for_each_observation(tmp_path: Path) -> None:
     ident = folder.read_result(stored(tmp_path / "results", sample_run.result())).id
     visits = [visit(n, "local", result=ident if n == 47 else "gone") for n in range(48)]
     visits += [
-        visit(n, HOSTILE, error="down " + HOSTILE if n == 7 else "", lost=3 if n in (3, 4) else 0) for n in range(48) if n != 20
+        visit(n, HOSTILE, result="gone", error="down " + HOSTILE if n == 7 else "", lost=3 if n in (3, 4) else 0)
+        for n in range(48)
+        if n != 20
     ]
     visits.sort(key=lambda one: one.round)
     name = 'week #1 "50%"?'
@@ -288,7 +290,12 @@ def test_a_page_for_each_observation(tmp_path: Path) -> None:
     ]
     assert re.sub(r"\s+", " ", f"1 × down {HOSTILE}") in seen.text
     assert "6 × http_429" in seen.text
-    assert "11.7500" in seen.text  # 47 visits of a quarter
+    assert seen.text.count("11.7500") == 2  # 47 visits of a quarter, in all and after the last part
+    assert not [
+        link
+        for link in re.findall(r'href="(observations/[^"]*)"', (tmp_path / "site/index.html").read_text())
+        if re.search("[#?]", link)
+    ]
     assert "Nothing was observed yet" in (tmp_path / "site/observations/empty.html").read_text()
 
 
@@ -304,6 +311,22 @@ def test_a_line_of_days_ends_where_nobody_looked_or_nothing_came() -> None:
     assert "p99 of local is nowhere known: needs 366 more requests" in found["ttft"].caption
     assert found["availability"].svg.count('class="well"') == 37
     assert found["availability"].svg.count('class="lost"') == 1
+
+
+def test_a_point_of_which_a_visit_was_missed_stands_alone() -> None:
+    """A p99 of 104 visits; one of the second 104 was missed, which leaves enough for a point."""
+    visits = [visit(n, "local") for n in range(320) if n != 150]
+    ttft = {picture.name: picture for picture in days.pictures(visits)}["ttft"].svg
+    assert [len(line.split()) for line in re.findall(r'<polyline class="line s0 dashed" points="([^"]*)"', ttft)] == [1, 1, 1]
+
+
+def test_a_bar_is_narrower_by_what_was_missed() -> None:
+    """336 rounds in 168 bars: 676 pixels of them. Round 0 was missed by this server, and one visit of another bar failed."""
+    visits = [visit(0, "other"), *(visit(n, "local", error="down" if n == 100 else "") for n in range(1, 336))]
+    picture = {picture.name: picture for picture in days.pictures(visits)}["availability"].svg
+    widths = [float(width) for width in re.findall(r'class="well"[^>]* width="([\d.]+)"', picture)]
+    assert widths[:2] == [pytest.approx(676 / 168 / 2, abs=0.06), pytest.approx(676 / 168, abs=0.06)]
+    assert (picture.count('class="fault"'), picture.count('class="limit"')) == (1, 0)
 
 
 def test_costs_add_up_and_stop_where_nobody_looked() -> None:
