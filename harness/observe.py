@@ -123,6 +123,7 @@ class Observation:
             errors=Counter(record.error for record in records if record.error is not None),
             ttft_ms=tuple(round(each.ttft_ns / 1e6, 3) for each in timings if each.ttft_ns is not None),
             e2e_ms=tuple(round(each.e2e_ns / 1e6, 3) for each in timings if each.e2e_ns is not None),
+            decode_tok_s=tuple(round(each.decode_tok_s, 3) for each in timings if each.decode_tok_s is not None),
             usd=result.spent.usd if result.spent else None,
         )
 

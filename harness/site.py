@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +14,7 @@ import msgspec
 from harness.errors import HarnessError, StoreError
 from harness.report.site.pictures import Picture
 from harness.schema.board import Board
+from harness.schema.observation import Visit
 from harness.schema.result import Result, Summary
 from harness.schema.series import Series
 from harness.store import folder, index, series
@@ -37,25 +40,48 @@ def build(
     facts: Mapping[str, Sequence[msgspec.Struct]],
     summaries: Sequence[Summary],
     out: Path,
+    observations: Mapping[str, Sequence[Visit]] = MappingProxyType({}),
 ) -> Built:
     """Writes all pages into `out`; what else lies there stays. Raises `StoreError` when it cannot be written."""
-    from harness.report.site import pages
+    from harness.report.site import observed, pages
 
     try:
-        (out / "results").mkdir(parents=True, exist_ok=True)
+        for part in ("results", "observations") if observations else ("results",):
+            (out / part).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{out}: cannot be made: {error.strerror}", "choose another folder with --out DIR") from None
-    damaged = _results(summaries, out / "results")
-    written = [one for one in summaries if one.id not in damaged]
+    named, unnamed = _named(summaries)
+    damaged = _results(named, out / "results")
+    written = [one for one in named if one.id not in damaged]
+    without = (*unnamed, *damaged.values())
+    known = {one.id: one for one in written}
     texts = {
-        "index.html": pages.board(board, frozenset(one.id for one in written)),
+        "index.html": pages.board(board, frozenset(known), observations),
         "load.html": pages.load(board, _newest(written)),
-        "results.html": pages.results(written, list(damaged.values())),
+        "results.html": pages.results(written, without),
         "facts.html": pages.facts(facts, board.day),
+        **{
+            f"observations/{name}.html": observed.page_of(name, visits, known, board.day)
+            for name, visits in observations.items()
+        },
     }
     for name, text in texts.items():
         _write(out / name, text)
-    return Built(out=out, pages=len(texts) + len(written), damaged=tuple(damaged.values()))
+    return Built(out=out, pages=len(texts) + len(written), damaged=without)
+
+
+def _named(summaries: Sequence[Summary]) -> tuple[list[Summary], list[str]]:
+    """Those whose id can be a page's name, and is that of no other; and why the rest cannot. Results may come from elsewhere."""
+    found: dict[str, Summary] = {}
+    why = []
+    for one in summaries:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", one.id):
+            why.append(f"{one.path}: '{one.id[:64]}' is no id of a result")
+        elif one.id in found:
+            why.append(f"{one.path}: {found[one.id].path} has the same id")
+        else:
+            found[one.id] = one
+    return list(found.values()), why
 
 
 def _newest(summaries: Sequence[Summary]) -> list[Summary]:

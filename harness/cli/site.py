@@ -30,20 +30,30 @@ def site(
 ) -> None:
     """Pages of everything that is stored and known: they need no server, no script and no network."""
     from harness import site as builder
-    from harness.store import query
+    from harness.errors import StoreError
+    from harness.store import observations, query
 
+    if root is not None and not root.is_dir():
+        raise StoreError(f"--results {root}: there is no such folder", "name the one that harness bench stored into")
     ours = assumed.machines(
         country=country, business=business, price_kwh=price_kwh, hardware_price=hardware_price, years=years, fx=fx
     )
-    found = boards.whole(root, ours, assumed.seat(seat))
-    built = builder.build(found, facts.tables(found.day), query.list_results(root or settings.results_root()), out)
+    found, folder = boards.whole(root, ours, assumed.seat(seat)), root or settings.results_root()
+    seen = {journal.path.stem: journal.visits() for journal in observations.journals(folder)}
+    built = builder.build(found, facts.tables(found.day), query.list_results(folder), out, seen)
     for line in built.damaged:
         print(f"No page: {line}", file=sys.stderr)
     print(f"{built.pages} pages: {built.out / 'index.html'}")
 
 
 def plot(
-    which: Annotated[str, typer.Argument(metavar="RESULT|board", help="A folder, the beginning of an id, latest, or board.")],
+    which: Annotated[
+        str,
+        typer.Argument(
+            metavar="RESULT|board|OBSERVATION",
+            help="A folder, the beginning of an id, latest, board, or the file of harness observe.",
+        ),
+    ],
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="Which picture; without it they are listed.", show_default=False)
     ] = None,
@@ -53,7 +63,7 @@ def plot(
     dark: Annotated[bool, typer.Option("--dark", help="Light on dark.")] = False,
     root: Root = None,
 ) -> None:
-    """A picture of a result, or of the board, as SVG or PNG."""
+    """A picture of a result, of the board, or of days of visits, as SVG or PNG."""
     from harness.errors import UsageError, did_you_mean
     from harness.report.plots import style
 
@@ -83,13 +93,16 @@ def plot(
 def _pictures(which: str, root: Path | None) -> list[Picture]:
     from harness import site as builder
     from harness.board import scaling
-    from harness.report.site import pictures
-    from harness.store import query
+    from harness.report.site import days, pictures
+    from harness.store import observations, query
 
+    folder = root or settings.results_root()
     if which == "board":
         found = boards.whole(root)
         return [pictures.quality(found), pictures.scaling(list(scaling.steps(found)))]
-    return builder.result_pictures(query.find(root or settings.results_root(), which))
+    if (journal := observations.Journal(folder, Path(which).stem)).path.is_file() and which != "latest":
+        return days.pictures(journal.visits())
+    return builder.result_pictures(query.find(folder, which))
 
 
 def _png(svg: str) -> bytes:

@@ -52,5 +52,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """Requests without a whole answer, by the reason codes of records: `http_429`, `timeout`."""
     ttft_ms: tuple[float, ...] = ()
     e2e_ms: tuple[float, ...] = ()
+    decode_tok_s: tuple[float, ...] = ()
+    """Of requests whose server tells token counts."""
     usd: float | None = None
     """Of a visit that failed or was cut short, the most that it can have cost. None: nothing is charged, or nothing was sent."""

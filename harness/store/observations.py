@@ -17,6 +17,11 @@ from harness.typed import decoded
 FOLDER = ".observations"
 
 
+def journals(root: Path) -> list[Journal]:
+    """Of everything that was observed, by name."""
+    return [Journal(root, path.stem) for path in sorted((root / FOLDER).glob("*.jsonl"))]
+
+
 class Journal:
     """Visits to the servers of one file, a line each, in the order of time."""
 

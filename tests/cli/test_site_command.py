@@ -11,6 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from harness.schema.observation import Visit
+from harness.store.observations import Journal
+
 
 def harness(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "XDG_CONFIG_HOME": str(cwd / "config"), "NO_COLOR": "1"}
@@ -38,6 +41,34 @@ def test_pictures(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "scaling.svg\n")
     ElementTree.parse(tmp_path / "scaling.svg")
     assert harness("plot", "board", "scaling", cwd=tmp_path).stdout == (tmp_path / "scaling.svg").read_text()
+
+
+def test_days_of_visits(tmp_path: Path) -> None:
+    """The file's name, with or without its end, as `harness observe` was given it."""
+    journal = Journal(tmp_path / "results", "week")
+    for number in range(3):
+        journal.add(Visit(endpoint="local", round=number, when=f"2026-11-25T0{number}:00:00+00:00", sent=8, answered=8))
+    listed = harness("plot", "week.yaml", cwd=tmp_path)
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == [
+        "days",
+        "availability",
+        "ttft",
+        "call",
+        "decode",
+        "cost",
+    ]
+    done = harness("plot", "week", "days", "--out", "days.svg", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "days.svg\n")
+    assert len([each for each in ElementTree.parse(tmp_path / "days.svg").iter() if each.get("class") == "well"]) == 3
+    assert harness("site", cwd=tmp_path).stdout == "5 pages: site/index.html\n"
+    assert "3 visits to 1 server from" in (tmp_path / "site/observations/week.html").read_text()
+    assert '<a href="observations/week.html">week</a>' in (tmp_path / "site/index.html").read_text()
+
+
+def test_a_folder_that_is_not_there_is_no_empty_site(tmp_path: Path) -> None:
+    done = harness("site", "--results", "typo", cwd=tmp_path)
+    assert (done.returncode, "--results typo: there is no such folder\nHint: " in done.stderr) == (7, True)
+    assert not (tmp_path / "site").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import random
 
+import msgspec
+import pytest
 from msgspec.structs import replace
 
 from harness.measure import observation
@@ -72,10 +75,70 @@ def test_too_few_requests_say_so() -> None:
     assert observation.seen([]) == []
 
 
-def test_all_servers_share_one_time_axis() -> None:
-    visits = [_visit(n, *(float(n) for _ in range(11))) for n in range(6)]
+def test_all_servers_share_one_time_axis_that_shows_where_nobody_looked() -> None:
+    """Rounds an hour apart; nobody looked in rounds 2 and 3, and b only in the first and the last."""
+    visits = [_visit(n, *(float(n) for _ in range(11))) for n in (0, 1, 4, 5)]
     visits += [_visit(n, *(50.0 for _ in range(11)), endpoint="b") for n in (0, 5)]
-    a, b = (observation.bins(sorted(visits, key=lambda visit: visit.round), name, 3) for name in ("a", "b"))
-    assert [when[11:13] for when, _ in a] == ["00", "02", "04"] == [when[11:13] for when, _ in b]
-    assert [estimate.value for _, estimate in a] == [0.5, 2.5, 4.5]
-    assert [estimate.value for _, estimate in b] == [50.0, None, 50.0]
+    visits.sort(key=lambda visit: visit.round)
+    at = observation.instants(visits)
+    start = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC).timestamp()
+    assert at == [start + 3600 * hour for hour in range(7)]
+    a, b = (observation.parts(own, at, 2) for own in observation.by_server(visits).values())
+    assert [(part.start, part.end) for part in a] == [(part.start, part.end) for part in b]
+    assert [part.percentile("ttft_ms", 50).value for part in a] == [0.5, None, 4.5]
+    assert [part.percentile("ttft_ms", 50).value for part in b] == [50.0, None, 50.0]
+    assert [(part.missed, part.whole) for part in (*a, *b)] == [
+        (0, True),
+        (2, False),
+        (0, True),
+        (1, False),
+        (2, False),
+        (1, False),
+    ]
+    assert [len(observation.parts(a[0].visits, at, size)) for size in (1, 4, 100)] == [6, 2, 1]
+
+
+def test_one_round_has_a_length() -> None:
+    first, end = observation.instants([_visit(0, 1.0)])
+    assert end > first
+    assert observation.instants([]) == []
+
+
+def test_a_round_is_when_its_first_visit_was() -> None:
+    late = msgspec.structs.replace(_visit(1, 1.0, endpoint="b"), when="2026-11-25T01:05:00+00:00")
+    zero, one, _ = observation.instants([_visit(0, 1.0), _visit(1, 1.0), late])
+    assert one - zero == 3600
+
+
+def test_a_part_is_as_well_as_its_visits() -> None:
+    """By hand: all of 2, 1 of 4, none of a visit that failed: (1 + 1/4 + 0) / 3."""
+    visits = [_visit(0, 1.0, 2.0), _visit(1, 1.0, errors={"http_429": 3}), _visit(2, error="HTTP 429 to a question")]
+    (part,) = observation.parts(visits, observation.instants(visits), 3)
+    assert part.share == pytest.approx(5 / 12)
+    assert not part.whole
+    assert [observation.limited(visit) for visit in visits] == [False, True, True]
+
+
+def test_a_percentile_takes_as_many_rounds_as_have_its_requests_with_a_quarter_to_spare() -> None:
+    """p50 needs 11 and p99 662 requests; here 8 a visit."""
+    visits = [_visit(n, *map(float, range(8))) for n in range(3)]
+    assert [observation.rounds_needed(visits, percent) for percent in (50, 99)] == [2, 104]
+    assert observation.rounds_needed([_visit(0, error="down")], 99) == 1
+
+
+def test_troubles_are_stretches_of_the_same() -> None:
+    visits = [
+        _visit(0, 1.0),
+        _visit(1, 1.0, errors={"http_429": 2}),
+        _visit(2, 1.0, errors={"http_429": 3}),
+        _visit(2, 1.0, endpoint="b"),
+        _visit(3, error="it does not answer"),
+        _visit(4, 1.0),
+    ]
+    found = [(one.endpoint, one.first.round, one.last.round, one.visits, one.what) for one in observation.troubles(visits)]
+    assert found == [("a", 3, 3, 1, {"it does not answer": 1}), ("a", 1, 2, 2, {"http_429": 5})]
+
+
+def test_a_decode_rate_that_no_server_told_is_not_lacking_requests() -> None:
+    (seen,) = observation.seen([_visit(n, *map(float, range(8))) for n in range(3)])
+    assert (seen.decode_p50.value, seen.decode_p50.reason) == (None, "not told")

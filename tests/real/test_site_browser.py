@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import subprocess
@@ -11,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from harness.schema.observation import Visit
+from harness.store.observations import Journal
 from tests.paced_server import paced
 from tests.simulated import healthy_gb10
 
@@ -34,7 +38,7 @@ ARGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-KINDS = ("index", "load", "results", "facts", "result", "report")
+KINDS = ("index", "load", "results", "facts", "result", "report", "observation")
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
@@ -49,6 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         command = (*harness, "bench", "--url", server.url, *grid, "--results", str(folder / "results"))
         subprocess.run(command, env=env, capture_output=True, check=False, timeout=200)
     (report,) = (folder / "results").glob("*/*/report.html")
+    observed(Journal(folder / "results", "week"))
     recipe = report.with_name("recipe.yaml")
     recipe.write_text(recipe.read_text() + f"# {HOSTILE}\n")
     done = subprocess.run(
@@ -57,7 +62,31 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     assert done.returncode == 0, done.stderr
     (result,) = (folder / "site/results").glob("*.html")
     found = {name: folder / f"site/{name}.html" for name in KINDS[:4]}
-    return {**found, "result": result, "report": report}
+    return {**found, "result": result, "report": report, "observation": folder / "site/observations/week.html"}
+
+
+def observed(journal: Journal) -> None:
+    """A day of visits every quarter of an hour to two servers; nobody looked for two hours, one was down, the other refused."""
+    start = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)
+    journal.path.parent.mkdir()
+    with journal.path.open("wb") as file:
+        for number in [n for n in range(96) if not 40 <= n < 48]:
+            for name, base, lost in (("local", 50.0, 0), (HOSTILE, 400.0, 3 if number % 9 == 0 else 0)):
+                down = name == "local" and number == 70
+                answered = 0 if down else 8 - lost
+                visit = Visit(
+                    endpoint=name,
+                    round=number,
+                    when=(start + datetime.timedelta(minutes=15 * number)).isoformat(),
+                    error="it does not answer" if down else "",
+                    sent=0 if down else 8,
+                    answered=answered,
+                    errors={"http_429": lost} if lost else {},
+                    ttft_ms=tuple(base + each for each in range(answered)),
+                    e2e_ms=tuple(2 * base + each for each in range(answered)),
+                    usd=0.01 if name == HOSTILE else None,
+                )
+                file.write(msgspec.json.encode(visit) + b"\n")
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +286,41 @@ def test_the_board_scrolls_in_its_own_box_with_its_first_column_in_place(browser
     assert before is not None
     assert after is not None
     assert abs(before["x"] - after["x"]) < 1
+    opened.close()
+
+
+def test_days_of_visits_by_mouse_by_keyboard_and_without_a_script(browser: Browser, pages: dict[str, Path]) -> None:
+    opened = Opened(browser, pages["observation"])
+    page = opened.page
+    page.locator(".well").first.hover()
+    tip = page.locator("#tip")
+    tip.wait_for(state="visible")
+    assert tip.inner_text() == "local, 2026-11-24 00:00: 8 of 8 requests answered"
+    page.locator(".mark[tabindex]:has(.limit)").nth(1).focus()
+    page.wait_for_function("document.querySelector('#tip').innerText.includes('3 × http_429')")
+    assert HOSTILE in page.inner_text("body")
+    opened.close()
+    plain = Opened(browser, pages["observation"], script=False)
+    assert "it does not answer" in plain.page.inner_text("section[aria-labelledby=wrong]")
+    assert plain.page.locator("section[aria-labelledby=parts] tbody tr").count() == 24
+    plain.close()
+    front = Opened(browser, pages["index"])
+    front.page.click("text=week")
+    assert front.page.url == pages["observation"].as_uri()
+    front.context.close()
+
+
+def test_conditions_as_the_command_has_them(browser: Browser, pages: dict[str, Path]) -> None:
+    opened = Opened(browser, pages["index"])
+    page = opened.page
+    page.fill("#find", "model~OSS nodes = 2")
+    found = column(page, "id")
+    assert found
+    assert all("gpt-oss" in name for name in found)
+    page.fill("#find", "engine!=vllm provider~openai")
+    assert column(page, "id") == []  # an API's engine is not known
+    page.fill("#find", "provider~anthropic")
+    assert len(column(page, "id")) > 1
     opened.close()
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.report.plots import draw, style
-from harness.report.plots.draw import HEIGHT, WIDTH, Mark, Series
+from harness.report.plots import draw, frame, style
+from harness.report.plots.draw import Bar, Mark
+from harness.report.plots.frame import CHARACTER, HEIGHT, LINE, WIDTH, Series
 from harness.report.plots.scale import Axis, fit, shown
 
 GOLDEN = Path(__file__).parent / "golden"
+TIME = Axis(label="", time=True, ends=(0.0, 180.0))
 X, Y = Axis(label="tokens per second", log=True), Axis(label="Elo")
 HOSTILE = '"><script>alert(1)</script>&<img src=x onerror=alert(1)>'
 
@@ -44,6 +49,30 @@ TIMELINE = draw.curves(
     Axis(label="W"),
     title="Power",
 )
+LANES = draw.stack(
+    [
+        draw.lanes(
+            [
+                (
+                    "local",
+                    [Bar(start=0, end=60, share=1, detail="all"), Bar(start=120, end=180, share=0, failed=True, detail="none")],
+                ),
+                ("cloud", [Bar(start=0, end=60, share=0.5, limited=True, detail="half")]),
+            ],
+            TIME,
+            title="Availability",
+        ),
+        draw.curves(
+            [Series(name="local p50", x=[30, 90, 150], y=[40, None, 50], hue=0)],
+            TIME,
+            Axis(label="ms"),
+            title="TTFT",
+            height=210,
+        ),
+    ],
+    below="UTC, 1970-01-01",
+    title="Days",
+)
 DISTRIBUTION = draw.distribution(
     [1, 2, 4, 8], [10, 80, 10], Axis(label="ms", log=True), title="Pauses", lines=[("p50", 3.0), ("p99", 7.5)]
 )
@@ -51,7 +80,7 @@ DISTRIBUTION = draw.distribution(
 
 @pytest.mark.parametrize(
     ("name", "picture"),
-    [("cloud", CLOUD), ("curves", CURVES), ("timeline", TIMELINE), ("distribution", DISTRIBUTION)],
+    [("cloud", CLOUD), ("curves", CURVES), ("timeline", TIMELINE), ("lanes", LANES), ("distribution", DISTRIBUTION)],
 )
 def test_each_kind(name: str, picture: str) -> None:
     """HARNESS_UPDATE_GOLDEN=1 writes them; look at them before keeping them."""
@@ -62,9 +91,87 @@ def test_each_kind(name: str, picture: str) -> None:
     assert text == path.read_text()
 
 
+def test_a_stack_is_as_high_as_what_is_in_it() -> None:
+    """Two lanes of 48 above 26 of ticks and 16 of room; curves of 210; a line of 26 below."""
+    assert frame.size(LANES) == (760.0, 16 + 2 * 48 + 26 + 210 + 26)
+    assert 'width="760" height="374"' in style.alone(LANES)
+
+
+def test_lanes_show_what_went_well_what_did_not_and_where_nobody_looked() -> None:
+    """676 pixels are 180 s: a bar of 60 s is 225.3 wide, from 64 on; it is 20 high."""
+    well, lost = (
+        re.findall(rf'class="{kind}" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', LANES)
+        for kind in ("well", "lost")
+    )
+    assert well == [("64.0", "38.0", "225.3", "20.0"), ("64.0", "96.0", "225.3", "10.0")]
+    assert lost == [("514.7", "38.0", "225.3", "20.0"), ("64.0", "86.0", "225.3", "10.0")]
+    assert (LANES.count('class="limit"'), LANES.count('class="fault"')) == (1, 1)
+    assert LANES.count('tabindex="0"') == 4  # what went wrong, and two values that stand alone
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.0, 90.0, ["Jan 1", "00:00:15", "00:00:30", "00:00:45", "00:01", "00:01:15", "00:01:30"]),
+        (50_000.0, 100_000.0, ["15:00", "18:00", "21:00", "Jan 2", "03:00"]),
+        (0.0, 7 * 86_400.0, ["Jan 1", "Jan 2", "Jan 3", "Jan 4", "Jan 5", "Jan 6", "Jan 7", "Jan 8"]),
+        (0.0, 400 * 86_400.0, ["Jan 1", "Feb 20", "Apr 11", "May 31", "Jul 20", "Sep 8", "Oct 28", "Dec 17", "Feb 5"]),
+    ],
+)
+def test_time_is_shown_as_days_and_hours(low: float, high: float, words: list[str]) -> None:
+    scale = fit([], Axis(label="", time=True, ends=(low, high)), 0, 100)
+    assert [scale.tick(each) for each in scale.ticks(8)] == words
+
+
+MACHADO = {  # Machado, Oliveira and Fernandes 2009, severity 1: linear RGB as it looks without one kind of cone
+    "all": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+}
+
+
+def linear(color: str) -> list[float]:
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    return [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+
+
+def lab(rgb: Sequence[float]) -> list[float]:
+    white = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
+    xyz = [sum(a * min(max(b, 0), 1) for a, b in zip(row, rgb, strict=True)) / sum(row) for row in white]
+    x, y, z = (each ** (1 / 3) if each > 0.008856 else 7.787 * each + 16 / 116 for each in xyz)
+    return [116 * y - 16, 500 * (x - y), 200 * (y - z)]
+
+
+@pytest.mark.parametrize("colors", [style.LIGHT, style.DARK])
+@pytest.mark.parametrize("eyes", MACHADO)
+@pytest.mark.parametrize(("names", "apart"), [([f"s{n}" for n in range(8)], 12), (["t0", "t1", "t2", "t3", "t4", "tu"], 25)])
+def test_colours_can_be_told_apart(colors: dict[str, str], eyes: str, names: list[str], apart: float) -> None:
+    seen = {
+        name: lab([sum(a * b for a, b in zip(row, linear(colors[name]), strict=True)) for row in MACHADO[eyes]])
+        for name in names
+    }
+    near = {(one, other): math.dist(seen[one], seen[other]) for one, other in combinations(names, 2)}
+    assert {pair: distance for pair, distance in near.items() if distance < apart} == {}
+
+
+@pytest.mark.parametrize("colors", [style.LIGHT, style.DARK])
+def test_colours_stand_out_from_the_paper(colors: dict[str, str]) -> None:
+    """WCAG 1.4.11: 3:1."""
+    light = {
+        name: sum(a * b for a, b in zip((0.2126, 0.7152, 0.0722), linear(color), strict=True)) for name, color in colors.items()
+    }
+    for name in set(colors) - {"paper", "grid"}:
+        low, high = sorted((light[name], light["paper"]))
+        assert (high + 0.05) / (low + 0.05) >= 3, name
+
+
 def test_a_file_of_one_colour_has_no_variables() -> None:
     assert "var(" not in style.alone(CLOUD, dark=True)
-    assert style.DARK["paper"] in style.alone(CLOUD, dark=True)
+    assert f".plot .paper{{fill:{style.DARK['paper']}}}" in style.alone(CLOUD, dark=True)
+    assert '<rect class="paper" width="100%" height="100%"/>' in style.alone(
+        CLOUD, dark=True
+    )  # what makes PNG knows no background
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
@@ -91,13 +198,13 @@ def test_labels_do_not_touch() -> None:
     marks = [Mark(x=10 + n, y=100 + n % 3, label=f"system number {n}", detail="") for n in range(30)]
     picture = draw.cloud(marks, Axis(label="x"), Axis(label="y"), title="t")
     boxes = [
-        (float(x), float(y), float(x) + len(words) * draw.CHARACTER)
+        (float(x), float(y), float(x) + len(words) * CHARACTER)
         for x, y, words in re.findall(r'<text class="name" x="([\d.]+)" y="([\d.]+)" text-anchor="start">([^<]+)', picture)
     ]
     assert 3 < len(boxes) < 30
     for one in boxes:
         for other in boxes:
-            assert one is other or abs(one[1] - other[1]) >= draw.LINE - 0.1 or one[2] <= other[0] or other[2] <= one[0]
+            assert one is other or abs(one[1] - other[1]) >= LINE - 0.1 or one[2] <= other[0] or other[2] <= one[0]
 
 
 def test_names_of_many_curves_stay_inside() -> None:
@@ -105,7 +212,7 @@ def test_names_of_many_curves_stay_inside() -> None:
     picture = draw.curves(series, Axis(label="x"), Axis(label="y"), title="t")
     names = re.findall(r'<text class="name" x="([\d.]+)"[^>]*>([^<]+)', picture)
     assert len(names) == 8
-    assert all(float(x) + len(words) * draw.CHARACTER <= WIDTH for x, words in names)
+    assert all(float(x) + len(words) * CHARACTER <= WIDTH for x, words in names)
 
 
 def test_a_gap_is_not_bridged() -> None:
@@ -113,6 +220,11 @@ def test_a_gap_is_not_bridged() -> None:
         [Series(name="w", x=[0, 1, 2, 3, 4], y=[1, 2, None, 3, 4])], Axis(label="s"), Axis(label="W"), title="t"
     )
     assert picture.count("<polyline") == 2
+
+
+def test_a_value_alone_is_seen_where_there_are_no_dots() -> None:
+    one = Series(name="w", x=[0, 1, 2, 3], y=[1, None, 3, 4], dots=False)
+    assert draw.curves([one], Axis(label="s"), Axis(label="W"), title="t").count("<circle") == 1
 
 
 def test_intervals_are_drawn_to_their_ends() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import pytest
@@ -16,9 +18,10 @@ from harness import site
 from harness.board.columns import COLUMNS
 from harness.errors import StoreError
 from harness.report import board as words
-from harness.report.site import pages, pictures
+from harness.report.site import days, observed, pages, pictures
 from harness.schema.board import Board, Entry, Row
 from harness.schema.facts import Facts, Source
+from harness.schema.observation import Visit
 from harness.schema.request import Event, Record
 from harness.schema.result import Answer, Finding, Result, Sanity
 from harness.schema.run import FileHash
@@ -68,7 +71,7 @@ def harmless(page: str) -> Seen:
     for _, attributes in seen.tags:
         assert not [name for name in attributes if name.startswith("on") or name in ("style", "src", "srcdoc")]
         assert (attributes.get("href") or "#").startswith(
-            ("#", "https://", "http://", "../", "results/", "index", "load", "facts", "results")
+            ("#", "https://", "http://", "../", "results/", "observations/", "index", "load", "facts", "results")
         )
     (policy,) = (found["content"] or "" for tag, found in seen.tags if found.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
@@ -187,11 +190,15 @@ def test_a_result_page_holds_hostile_words_as_words(tmp_path: Path) -> None:
         recipe_name=HOSTILE,
         findings=(Finding(code="x", severity="note", text=HOSTILE),),
         sanity=Sanity(answers=(Answer(question="q", text=HOSTILE, tokens=1, right=None),), moved={}, findings=()),
+        server=HOSTILE,
+        quantization=HOSTILE,
+        notes=(HOSTILE,),
+        state=HOSTILE,
         model_files=(FileHash(path=HOSTILE, bytes=1, sha256="f" * 64),),
     )
     path = stored(tmp_path, hostile)
     seen = harmless(site.result_page(path, series.open_tables(), in_site=False))
-    assert seen.text.count(re.sub(r"\s+", " ", HOSTILE)) >= 6
+    assert seen.text.count(re.sub(r"\s+", " ", HOSTILE)) >= 10
     assert "f" * 64 in seen.text
     assert "../index.html" not in (path / "recipe.yaml").read_text()
 
@@ -219,6 +226,127 @@ def test_a_damaged_result_is_named_and_hides_no_other(tmp_path: Path) -> None:
     assert "samples.parquet" in (tmp_path / "site/results.html").read_text() or str(bad) in built.damaged[0]
 
 
+@pytest.mark.parametrize("ident", ["../../out", 'a"><script>', "", "x" * 300, "a/b"])
+def test_an_id_from_elsewhere_is_no_path(tmp_path: Path, ident: str) -> None:
+    stored(tmp_path / "results", sample_run.result())
+    foreign = stored(tmp_path / "results", sample_run.result())
+    found = msgspec.json.decode((foreign / "result.json").read_bytes()) | {"id": ident}
+    (foreign / "result.json").write_bytes(msgspec.json.encode(found))
+    built = site.build(Board(rows=(), day=DAY), {}, index.summaries(tmp_path / "results"), tmp_path / "deep/site")
+    assert len(list(tmp_path.rglob("*.html"))) == 4 + 1 == built.pages
+    assert ["is no id of a result" in line for line in built.damaged] == [True]
+    harmless((tmp_path / "deep/site/results.html").read_text())
+
+
+def test_two_results_with_one_id_are_not_one_page(tmp_path: Path) -> None:
+    first = stored(tmp_path / "results", sample_run.result())
+    shutil.copytree(first, first.with_name("20270101T000000Z-copy"))
+    built = site.build(Board(rows=(), day=DAY), {}, index.summaries(tmp_path / "results"), tmp_path / "site")
+    assert (built.pages, ["has the same id" in line for line in built.damaged]) == (5, [True])
+
+
+def visit(number: int, endpoint: str, *, error: str = "", result: str = "", lost: int = 0) -> Visit:
+    answered = 0 if error else 8 - lost
+    return Visit(
+        endpoint=endpoint,
+        round=number,
+        when=(datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC) + datetime.timedelta(hours=number)).isoformat(),
+        result=result,
+        error=error,
+        sent=0 if error else 8,
+        answered=answered,
+        errors={"http_429": lost} if lost else {},
+        ttft_ms=tuple(100.0 + each for each in range(answered)),
+        e2e_ms=tuple(200.0 + each for each in range(answered)),
+        usd=None if endpoint == "local" else 0.25,
+    )
+
+
+def test_a_page_for_each_observation(tmp_path: Path) -> None:
+    ident = folder.read_result(stored(tmp_path / "results", sample_run.result())).id
+    visits = [visit(n, "local", result=ident if n == 47 else "gone") for n in range(48)]
+    visits += [
+        visit(n, HOSTILE, result="gone", error="down " + HOSTILE if n == 7 else "", lost=3 if n in (3, 4) else 0)
+        for n in range(48)
+        if n != 20
+    ]
+    visits.sort(key=lambda one: one.round)
+    name = 'week #1 "50%"?'
+    summaries = index.summaries(tmp_path / "results")
+    built = site.build(Board(rows=(), day=DAY), {}, summaries, tmp_path / "site", {name: visits, "empty": []})
+    assert built.pages == 5 + 2
+    index_page = harmless((tmp_path / "site/index.html").read_text())
+    linked = [
+        unquote(found["href"] or "") for _, found in index_page.tags if (found.get("href") or "").startswith("observations/")
+    ]
+    assert [(tmp_path / "site" / link).is_file() for link in linked] == [True, True]
+    seen = harmless((tmp_path / "site" / linked[0]).read_text())
+    assert (
+        "95 visits to 2 servers from 2026-11-20 00:00 to 2026-11-21 23:00 UTC by harness observe; the last is 4 days old"
+        in seen.text
+    )
+    assert [found["href"] for tag, found in seen.tags if "results/" in (found.get("href") or "")] == [
+        f"../results/{ident}.html"
+    ]
+    assert re.sub(r"\s+", " ", f"1 × down {HOSTILE}") in seen.text
+    assert "6 × http_429" in seen.text
+    assert seen.text.count("11.7500") == 2  # 47 visits of a quarter, in all and after the last part
+    assert not [
+        link
+        for link in re.findall(r'href="(observations/[^"]*)"', (tmp_path / "site/index.html").read_text())
+        if re.search("[#?]", link)
+    ]
+    assert "Nothing was observed yet" in (tmp_path / "site/observations/empty.html").read_text()
+
+
+def test_a_line_of_days_ends_where_nobody_looked_or_nothing_came() -> None:
+    """Two visits a point. Nobody looked in rounds 8 and 9, and the server was down in round 20: 37 visits of 8, and p99 needs 662."""
+    visits = [visit(n, "local", error="down" if n == 20 else "") for n in range(40) if n not in (8, 9)]
+    found = {picture.name: picture for picture in days.pictures(visits)}
+    assert list(found) == ["days", "availability", "ttft", "call", "decode", "cost"]
+    lines = re.findall(r'<polyline class="line s0" points="([^"]*)"', found["ttft"].svg)
+    assert [len(line.split()) for line in lines] == [4, 5, 9]
+    assert found["decode"].why == "p50 of local is nowhere known: not told"
+    assert found["cost"].why == "nothing was charged, as far as is known"
+    assert "p99 of local is nowhere known: needs 366 more requests" in found["ttft"].caption
+    assert found["availability"].svg.count('class="well"') == 37
+    assert found["availability"].svg.count('class="lost"') == 1
+
+
+def test_a_point_of_which_a_visit_was_missed_stands_alone() -> None:
+    """A p99 of 104 visits; one of the second 104 was missed, which leaves enough for a point."""
+    visits = [visit(n, "local") for n in range(320) if n != 150]
+    ttft = {picture.name: picture for picture in days.pictures(visits)}["ttft"].svg
+    assert [len(line.split()) for line in re.findall(r'<polyline class="line s0 dashed" points="([^"]*)"', ttft)] == [1, 1, 1]
+
+
+def test_a_bar_is_narrower_by_what_was_missed() -> None:
+    """336 rounds in 168 bars: 676 pixels of them, 4.02 each. Each server missed one of the first two rounds; one visit failed later."""
+    visits = [visit(0, "other"), *(visit(n, "local", error="down" if n == 100 else "") for n in range(1, 336))]
+    picture = {picture.name: picture for picture in days.pictures(visits)}["availability"].svg
+    widths = [float(width) for width in re.findall(r'class="well"[^>]* width="([\d.]+)"', picture)]
+    assert widths[:3] == [2.0, 2.0, 4.0]
+    assert (picture.count('class="fault"'), picture.count('class="limit"')) == (1, 0)
+
+
+def test_costs_add_up_and_stop_where_nobody_looked() -> None:
+    """A dollar a visit, but not in round 2: 1, 2, a gap, 3."""
+    visits = [msgspec.structs.replace(visit(n, "cloud"), usd=1.0) for n in (0, 1, 3)]
+    cost = {picture.name: picture for picture in days.pictures(visits)}["cost"].svg
+    assert re.findall(r"cloud: \$ so far ([\d.]+) at", cost)[::2] == ["1", "2", "3"]
+    assert [len(line.split()) for line in re.findall(r'<polyline class="line s0" points="([^"]*)"', cost)] == [2, 1]
+
+
+def test_any_observation_is_drawn(tmp_path: Path) -> None:
+    """A clock that was set back, a round that is years away, one visit alone, many servers."""
+    odd = [visit(1, "a"), msgspec.structs.replace(visit(0, "a"), when="2026-12-01T00:00:00+00:00"), visit(300_000, "b")]
+    odd[2] = msgspec.structs.replace(odd[2], when="2035-06-01T00:00:00+02:00")
+    for visits in (odd, odd[:1], [visit(n, f"server {n}") for n in range(20)]):
+        page = observed.page_of("x", visits, {}, DAY)
+        harmless(page)
+        assert len(page) < 500_000
+
+
 def test_a_site_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "site").write_text("a file")
     with pytest.raises(StoreError, match="cannot be made"):
@@ -237,6 +365,13 @@ def test_the_page_beside_a_result_never_fails_a_run(tmp_path: Path) -> None:
     site.keep_page(path, said.append)
     assert len(said) == 1
     assert "report.html could not be written" in said[0]
+
+
+def test_a_sensor_that_was_silent_leaves_a_gap(tmp_path: Path) -> None:
+    """A reading every tenth of a second in three trials a second apart, of half a second each: each is a stretch of its own."""
+    path = stored(tmp_path, sample_run.result(), samples=5)
+    power = {picture.name: picture for picture in site.result_pictures(path)}["power"].svg
+    assert [len(line.split()) for line in re.findall(r'<polyline class="line s0" points="([^"]*)"', power)] == [5, 5, 5]
 
 
 def test_latency_against_load_of_one_shape_only() -> None:

@@ -1,4 +1,4 @@
-"""The four kinds of picture: a cloud of marks, curves, a timeline, a distribution. Pure: values in, SVG out.
+"""The kinds of picture: a cloud of marks, curves, a timeline, a distribution, lanes of time. Pure: values in, SVG out.
 
 Colours are CSS classes (`style`), so that one picture serves a light page and a dark one. Every mark can be reached by keyboard and says in
 words what it is (`<title>`, `aria-label`).
@@ -11,15 +11,12 @@ from html import escape
 
 import msgspec
 
+from harness.report.plots import frame
+from harness.report.plots.frame import BARE, BOTTOM, CHARACTER, HEIGHT, LEFT, LINE, RIGHT, TOP, WIDTH, Series
 from harness.report.plots.scale import Axis, Scale, fit, shown
 
-WIDTH, HEIGHT = 760.0, 420.0
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 16.0, 52.0
-TICKS_X, TICKS_Y = 8, 6
-CHARACTER, LINE = 6.6, 13.0
-"""Of a label, in pixels."""
-LEGEND = 18.0
-"""A line of names above curves, in pixels."""
+LANE, BAR, LANE_GAP = 48.0, 26.0, 6.0
+"""Height of a lane with its name, of its bars with the space below them, and of that space."""
 TONES = 5
 """Classes `t0` to `t4` of a mark, and `tu` where its tone is not known."""
 
@@ -42,15 +39,19 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     href: str = ""
 
 
-class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """Points from left to right, with intervals or without. A None is a gap."""
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a lane."""
 
-    name: str
-    x: Sequence[float]
-    y: Sequence[float | None]
-    ranges: Sequence[tuple[float, float] | None] = ()
-    dots: bool = True
-    """False: there are too many of them."""
+    start: float
+    end: float
+    share: float
+    """That went well, between 0 and 1."""
+    limited: bool = False
+    """With a triangle above."""
+    failed: bool = False
+    """With a cross above."""
+    detail: str
+    """All of it in words."""
 
 
 def cloud(marks: Sequence[Mark], x: Axis, y: Axis, *, title: str) -> str:
@@ -59,15 +60,45 @@ def cloud(marks: Sequence[Mark], x: Axis, y: Axis, *, title: str) -> str:
     drawn = sorted(marks, key=lambda mark: -mark.radius)  # the small ones on top
     taken: list[tuple[float, float, float, float]] = [_around(across(mark.x), up(mark.y), mark.radius) for mark in marks]
     body = [piece for mark in drawn for piece in _mark(mark, across, up, taken)]
-    return _picture([*_axes(across, up, x, y), *body], title)
+    return frame.picture([*frame.axes(across, up, x, y), *body], title)
 
 
-def curves(series: Sequence[Series], x: Axis, y: Axis, *, title: str) -> str:
+def curves(series: Sequence[Series], x: Axis, y: Axis, *, title: str, height: float = HEIGHT) -> str:
     xs = [value for one in series for value in one.x]
     ys = [(value, interval) for one in series for value, interval in _pairs(one) if value is not None]
-    across, up = fit(xs, x, LEFT, WIDTH - RIGHT), fit(_ends(ys), y, HEIGHT - BOTTOM, TOP + _legend_height(series))
-    body = [piece for number, one in enumerate(series) for piece in _curve(number, one, across, up, x, y)]
-    return _picture([*_axes(across, up, x, y), *body, *_legend(series)], title)
+    bottom = height - (BOTTOM if x.label else BARE)
+    across, up = fit(xs, x, LEFT, WIDTH - RIGHT), fit(_ends(ys), y, bottom, TOP + frame.legend_height(series))
+    body = [piece for number, one in enumerate(series) for piece in _curve(frame.kind_of(number, one), one, across, up, x, y)]
+    return frame.picture([*frame.axes(across, up, x, y), *body, *frame.legend(series)], title, height)
+
+
+def lanes(rows: Sequence[tuple[str, Sequence[Bar]]], x: Axis, *, title: str) -> str:
+    """A lane for each name, filled from below as far as it went well; empty where there is no bar."""
+    across = fit([end for _, bars in rows for bar in bars for end in (bar.start, bar.end)], x, LEFT, WIDTH - RIGHT)
+    base = TOP + len(rows) * LANE
+    body = []
+    for number, (name, bars) in enumerate(rows):
+        top = TOP + number * LANE + LANE - BAR
+        body.append(frame.text(LEFT, top - 12, frame.short(name, WIDTH - LEFT - RIGHT), "start", "name"))
+        body.append(
+            f'<rect class="lane" x="{LEFT:.1f}" y="{top:.1f}" width="{WIDTH - RIGHT - LEFT:.1f}" height="{BAR - LANE_GAP:.1f}"/>'
+        )
+        body += [_bar(bar, across, top, BAR - LANE_GAP) for bar in bars]
+    up = Scale(0.0, 1.0, base, TOP, log=False)
+    grid = frame.grid_across(across, up, x)
+    return frame.picture([*grid, *body], title, base + BARE)
+
+
+def stack(pictures: Sequence[str], *, below: str, title: str) -> str:
+    """One above the other, as one; `below` all of them stands what their time is."""
+    pieces, top = [], 0.0
+    for picture in pictures:
+        head, body = picture.removesuffix("</svg>").split(">", 1)
+        label = head[head.index("aria-label=") :]
+        pieces.append(f'<g role="group" {label} transform="translate(0 {top:g})">{body}</g>')
+        top += frame.size(picture)[1]
+    pieces.append(frame.text((LEFT + WIDTH - RIGHT) / 2, top + 12, below, "middle", "axis"))
+    return frame.picture(pieces, title, top + BARE)
 
 
 def distribution(
@@ -88,12 +119,14 @@ def distribution(
             shape = (
                 f'<rect class="bar" x="{left:.1f}" y="{up(share):.1f}" width="{width:.1f}" height="{base - up(share):.1f}"/>'
             )
-            body.append(f'<g class="mark" role="img" aria-label="{words}">{_title(words)}{shape}</g>')
+            body.append(f'<g class="mark" role="img" aria-label="{words}">{frame.title_of(words)}{shape}</g>')
     for number, (name, value) in enumerate(lines):
         at, right = across(value), number % 2
         body.append(f'<line class="rule" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP:.1f}" y2="{base:.1f}"/>')
-        body.append(_text(at + (5 if right else -5), TOP + 8, f"{name} {shown(value)}", "start" if right else "end", "name"))
-    return _picture([*_axes(across, up, x, y), *body], title)
+        body.append(
+            frame.text(at + (5 if right else -5), TOP + 8, f"{name} {shown(value)}", "start" if right else "end", "name")
+        )
+    return frame.picture([*frame.axes(across, up, x, y), *body], title)
 
 
 def _mark(mark: Mark, across: Scale, up: Scale, taken: list[tuple[float, float, float, float]]) -> Iterator[str]:
@@ -110,10 +143,8 @@ def _mark(mark: Mark, across: Scale, up: Scale, taken: list[tuple[float, float, 
         f'<circle class="dot {tone}{" hollow" if mark.hollow else ""}" cx="{x:.1f}" cy="{y:.1f}" r="{mark.radius:.1f}"/>'
     )
     if placed := _place(mark, x, y, taken):
-        pieces.append(_text(*placed, mark.label, "start", "name"))
-    inner = (
-        f'<g class="mark" tabindex="0" role="img" aria-label="{escape(mark.detail)}">{_title(mark.detail)}{"".join(pieces)}</g>'
-    )
+        pieces.append(frame.text(*placed, mark.label, "start", "name"))
+    inner = f'<g class="mark" tabindex="0" role="img" aria-label="{escape(mark.detail)}">{frame.title_of(mark.detail)}{"".join(pieces)}</g>'
     yield (
         f'<a href="{escape(mark.href)}">{inner.replace(" tabindex=" + chr(34) + "0" + chr(34), "")}</a>' if mark.href else inner
     )
@@ -140,25 +171,45 @@ def _touch(one: tuple[float, float, float, float], other: tuple[float, float, fl
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _curve(number: int, one: Series, across: Scale, up: Scale, x: Axis, y: Axis) -> Iterator[str]:
-    kind = f"s{number % 8}"
+def _bar(bar: Bar, across: Scale, top: float, height: float) -> str:
+    left, right = across(bar.start), across(bar.end)
+    wide, well = max(right - left, 0.5), height * min(max(bar.share, 0.0), 1.0)
+    pieces = []
+    if well < height:
+        pieces.append(f'<rect class="lost" x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{height - well:.1f}"/>')
+    if well:
+        pieces.append(
+            f'<rect class="well" x="{left:.1f}" y="{top + height - well:.1f}" width="{wide:.1f}" height="{well:.1f}"/>'
+        )
+    middle = (left + right) / 2
+    if bar.limited:
+        pieces.append(f'<path class="limit" d="M{middle:.1f} {top - 9:.1f}l4 7h-8z"/>')
+    elif bar.failed:
+        pieces.append(f'<path class="fault" d="M{middle - 3:.1f} {top - 8:.1f}l6 6m0 -6l-6 6"/>')
+    reach = ' tabindex="0"' if bar.limited or bar.failed else ""  # the rest is said in the table: hundreds of stops help nobody
+    return (
+        f'<g class="mark"{reach} role="img" aria-label="{escape(bar.detail)}">{frame.title_of(bar.detail)}{"".join(pieces)}</g>'
+    )
+
+
+def _curve(kind: str, one: Series, across: Scale, up: Scale, x: Axis, y: Axis) -> Iterator[str]:
     for run in _runs(one):
         if len(run) > 1 and (band := [(a, i) for a, _, i in run if i]) and len(band) == len(run):
             top = " ".join(f"{across(a):.1f},{up(i[1]):.1f}" for a, i in band)
             low = " ".join(f"{across(a):.1f},{up(i[0]):.1f}" for a, i in reversed(band))
             yield f'<polygon class="band {kind}" points="{top} {low}"/>'
         yield f'<polyline class="line {kind}" points="{" ".join(f"{across(a):.1f},{up(b):.1f}" for a, b, _ in run)}"/>'
-        if not one.dots:
+        if not one.dots and len(run) > 1:  # one value alone would not be seen
             continue
         for a, b, interval in run:
-            words = f"{one.name}: {y.label} {shown(b)} at {x.label} {shown(a)}"
+            words = f"{one.name}: {y.label} {shown(b)} at {x.said(a) if x.time else f'{x.label} {shown(a)}'}"
             words += f" ({shown(interval[0])} to {shown(interval[1])})" if interval else ""
             bar = ""
             if interval and len(run) == 1:
                 ends = f'y1="{up(interval[0]):.1f}" y2="{up(interval[1]):.1f}"'
                 bar = f'<line class="interval" x1="{across(a):.1f}" x2="{across(a):.1f}" {ends}/>'
             dot = f'<circle class="point {kind}" cx="{across(a):.1f}" cy="{up(b):.1f}" r="4"/>'
-            yield f'<g class="mark" tabindex="0" role="img" aria-label="{escape(words)}">{_title(words)}{bar}{dot}</g>'
+            yield f'<g class="mark" tabindex="0" role="img" aria-label="{escape(words)}">{frame.title_of(words)}{bar}{dot}</g>'
 
 
 def _runs(one: Series) -> Iterator[list[tuple[float, float, tuple[float, float] | None]]]:
@@ -180,54 +231,3 @@ def _pairs(one: Series) -> Iterator[tuple[float | None, tuple[float, float] | No
 
 def _ends(values: Iterable[tuple[float, tuple[float, float] | None]]) -> list[float]:
     return [each for value, interval in values for each in (value, *(interval or ()))]
-
-
-def _axes(across: Scale, up: Scale, x: Axis, y: Axis) -> Iterator[str]:
-    for value in up.ticks(TICKS_Y):
-        at = up(value)
-        yield f'<line class="grid" x1="{LEFT:.1f}" x2="{WIDTH - RIGHT:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
-        yield _text(LEFT - 8, at + 4, shown(value), "end", "tick")
-    for value in across.ticks(TICKS_X):
-        at = across(value)
-        yield f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{up.end:.1f}" y2="{HEIGHT - BOTTOM:.1f}"/>'
-        yield _text(at, HEIGHT - BOTTOM + 18, shown(value), "middle", "tick")
-    yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x.label, "middle", "axis")
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    yield f'<text class="axis" text-anchor="middle" transform="translate(16 {middle:.1f}) rotate(-90)">{escape(y.label)}</text>'
-
-
-def _legend(series: Sequence[Series]) -> Iterator[str]:
-    for number, (left, row) in enumerate(_places(series)):
-        at = TOP - 2 + row * LEGEND
-        yield f'<line class="line s{number % 8}" x1="{left:.1f}" x2="{left + 16:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
-        yield _text(left + 21, at + 4, series[number].name, "start", "name")
-
-
-def _legend_height(series: Sequence[Series]) -> float:
-    return (_places(series)[-1][1] + 1) * LEGEND if len(series) > 1 else 0.0
-
-
-def _places(series: Sequence[Series]) -> list[tuple[float, int]]:
-    """(left edge, row) of each name; one curve alone needs none."""
-    found: list[tuple[float, int]] = []
-    left, row = LEFT, 0
-    for one in series if len(series) > 1 else ():
-        wide = 36 + len(one.name) * CHARACTER
-        if found and left + wide > WIDTH:
-            left, row = LEFT, row + 1
-        found.append((left, row))
-        left += wide
-    return found
-
-
-def _text(x: float, y: float, words: str, anchor: str, kind: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
-
-
-def _title(words: str) -> str:
-    return f"<title>{escape(words)}</title>"
-
-
-def _picture(pieces: Sequence[str], title: str) -> str:
-    said = f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="group" aria-label="{escape(title)}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" {said}>{"".join(pieces)}</svg>'

@@ -49,10 +49,7 @@ def _shell() -> Mapping[str, Any]:
 
     css = f":root{{{style.variables(style.LIGHT)}}}{_DARK}{style.RULES}{_read('site.css')}"
     script = _read("site.js")
-    policy = (
-        f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    policy = f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     return {"css": Markup(css), "script": Markup(script), "policy": policy}  # noqa: S704
 
 

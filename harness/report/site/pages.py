@@ -5,17 +5,21 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from harness.board import scaling
-from harness.board.columns import COLUMNS, NARROW, NEITHER
+from harness.board.columns import COLUMNS, NARROW
+from harness.board.pick import ABOUT
+from harness.measure import observation
 from harness.report import about, plan_text, table, text
 from harness.report import board as words
 from harness.report import facts as fact_words
 from harness.report.site import page, pictures
 from harness.schema.board import Board, Entry, Row
-from harness.schema.facts import Source, claims, row_id
+from harness.schema.facts import OLD_DAYS, Source, claims, row_id
+from harness.schema.observation import Visit
 from harness.schema.plan import Plan
 from harness.schema.result import Point, Result, Summary
 from harness.schema.series import Series
@@ -43,8 +47,10 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
 
 
-def board(found: Board, known_pages: frozenset[str] = frozenset()) -> str:
-    """`known_pages`: ids of results that have a page."""
+def board(
+    found: Board, known_pages: frozenset[str] = frozenset(), observations: Mapping[str, Sequence[Visit]] = MappingProxyType({})
+) -> str:
+    """`known_pages`: ids of results that have a page; `observations` have one each."""
     cited = Cited()
     names, empty = words.split(found, list(COLUMNS))
     rows = [_row(number, row, names, found.day, cited, known_pages) for number, row in enumerate(found.rows)]
@@ -55,10 +61,11 @@ def board(found: Board, known_pages: frozenset[str] = frozenset()) -> str:
         columns=COLUMNS,
         groups=list(dict.fromkeys(COLUMNS[name].group for name in names)),
         narrow=set(NARROW),
-        neither=NEITHER,
+        about=[name for name in ABOUT if name != "id"],
         rows=rows,
         empty=empty,
         board=found,
+        observations=[(name, len(observation.by_server(visits)), visits) for name, visits in observations.items()],
         legend=words.LEGEND.values(),
         sources=[(number, source, age(source.date, found.day)) for source, number in cited.numbers.items()],
         plot=pictures.quality(found, [f"#r{number}" for number in range(len(found.rows))]),
@@ -122,8 +129,9 @@ def age(date: datetime.date | None, day: datetime.date) -> str:
 
 
 def _sort(entry: Entry) -> float | str | None:
-    value = entry.value
-    return float(value) if isinstance(value, int | float) else value
+    if isinstance(entry.value, bool):
+        return words.value(entry)
+    return float(entry.value) if isinstance(entry.value, int) else entry.value
 
 
 def load(found: Board, newest: Sequence[Summary]) -> str:
@@ -182,7 +190,7 @@ def result(
         facts=[line.partition(" ") for line in about.of(found, Path(where))],
         pictures=pictures.of_result(found, series, points),
         command=plan_text.render(plan, width=100, color=False),
-        verdict=next((one for one in ("invalid", "unsteady", "valid") if one in {cell.verdict for cell in found.cells}), "–"),
+        verdict=next((one for one in ("invalid", "unsteady", "valid") if one in {cell.verdict for cell in found.cells}), ""),
         figure=text.figure,
     )
 
@@ -198,6 +206,7 @@ def facts(found: Mapping[str, Sequence[msgspec.Struct]], day: datetime.date) -> 
                     "id": row_id(row),
                     "says": fact_words.says(row),
                     "age": fact_words.oldest(row, day),
+                    "old": any(fact.is_old(day) for _, fact in claims(row)),
                     "plain": _plain(row),
                     "claims": [
                         (field, fact_words.known(fact), fact.note, [cited.number(source) for source in fact.sources])
@@ -214,6 +223,7 @@ def facts(found: Mapping[str, Sequence[msgspec.Struct]], day: datetime.date) -> 
         up="",
         tables=tables,
         day=day,
+        old_days=OLD_DAYS,
         attribution=fact_words.ATTRIBUTION,
         sources=[(number, source, age(source.date, day)) for source, number in cited.numbers.items()],
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from statistics import median
 
 import msgspec
 
 from harness.board.scaling import Step
 from harness.report import board as text
-from harness.report.plots import draw
+from harness.report.plots import draw, frame
 from harness.report.plots.draw import Mark
 from harness.report.plots.scale import Axis
 from harness.schema.board import Board, Entry, Row
@@ -25,6 +27,8 @@ COSTS = ("usd_mtok_out", "usd_mtok_hardware", "usd_mtok_idle", "usd_mtok_electri
 MOST_LINES = 8
 MOST_GAPS = 4
 NS_PER_S = 1e9
+SILENT = 5.0
+"""Usual distances between two points of a timeline from which on there is a gap."""
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +125,7 @@ def scaling(steps: Sequence[Step]) -> Picture:
     for step in steps:
         systems.setdefault(f"{step.model}, {'one stream' if step.column == 'decode_tok_s' else 'all streams'}", []).append(step)
     curves = [
-        draw.Series(
+        frame.Series(
             name=name,
             x=[float(step.nodes) for step in found],
             y=[_number(step.entry) for step in found],
@@ -177,7 +181,7 @@ def _against(
             if any(reading.value is not None for reading in readings):
                 ranges = [_range(reading) if reading.value is not None else None for reading in readings]
                 xs, ys = [_load(cell) for cell in cells], [reading.value for reading in readings]
-                curves.append(draw.Series(name=label, x=xs, y=ys, ranges=ranges))
+                curves.append(frame.Series(name=label, x=xs, y=ys, ranges=ranges))
         if not curves:
             known = next((each for cell in cells for name_ in figures.values() if (each := cell.figures.get(name_))), None)
             why = f"not known of {shape}: {known.reason if known else 'nothing measured it'}"
@@ -211,12 +215,25 @@ def _timeline(quantity: str, lines: Sequence[Line], start_ns: int) -> Picture:
         return Picture(name=quantity, title=title, why="no sensor gave it")
     whole = [line for line in lines if line.scope in POWER_SCOPES]
     drawn = whole if quantity == "power" and whole else lines  # rails are parts of these, and there are a dozen
-    curves = [
-        draw.Series(name=line.name, x=[(at - start_ns) / NS_PER_S for at in line.at_ns], y=line.values, dots=False)
-        for line in drawn[:MOST_LINES]
-    ]
+    curves = [_curve(line, start_ns) for line in drawn[:MOST_LINES]]
     svg = draw.curves(curves, Axis(label="seconds from the first trial"), Axis(label=QUANTITIES[quantity]), title=title)
     return Picture(name=quantity, title=title, svg=svg, caption=_left_out(len(lines), len(curves)))
+
+
+def _curve(line: Line, start_ns: int) -> frame.Series:
+    """With a gap where the sensor was silent for several times as long as it usually is."""
+    xs: list[float] = []
+    ys: list[float | None] = []
+    steps = [after - before for before, after in pairwise(line.at_ns)]
+    most = SILENT * median(steps) if steps else 0
+    for at, value, step in zip(line.at_ns, line.values, [0, *steps], strict=True):
+        x = (at - start_ns) / NS_PER_S
+        if step > most:
+            xs.append(x)
+            ys.append(None)
+        xs.append(x)
+        ys.append(value)
+    return frame.Series(name=line.name, x=xs, y=ys, dots=False)
 
 
 def _pauses(gaps: Sequence[Gaps], cells: Sequence[CellResult]) -> Iterator[Picture]:

@@ -69,7 +69,7 @@
 
   // Sorting: the best first, then the worst; what has no value stays below.
   const value = (row, at) => at === 0 ? row.cells[0].textContent : row.cells[at].dataset.v;
-  const compare = (a, b) => isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
+  const compare = (a, b) => isNaN(a) && isNaN(b) ? a.localeCompare(b) : a - b;
   heads.forEach((head, at) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -81,26 +81,28 @@
       const way = head.getAttribute("aria-sort") === first ? other : first;
       heads.forEach((each) => each.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", way);
-      const [known, rest] = [rows.filter((row) => value(row, at) !== undefined), rows.filter((row) => value(row, at) === undefined)];
-      known.sort((a, b) => compare(value(a, at), value(b, at)) * (way === "ascending" ? 1 : -1));
-      body.append(...known, ...rest);
+      const those = (keep) => rows.filter((row) => keep(value(row, at)))
+        .sort((a, b) => compare(value(a, at), value(b, at)) * (way === "ascending" ? 1 : -1));
+      body.append(...those((has) => has !== undefined && !isNaN(has)), ...those((has) => has !== undefined && isNaN(has)),
+        ...rows.filter((row) => value(row, at) === undefined));
     });
   });
 
   // Filtering: words, or conditions as `harness board --where` has them.
   const find = one("#find"), kind = one("#kind");
+  const about = ["model", "engine", "quantization", "nodes", "hardware", "provider"];
   const tests = { ">=": (a, b) => a >= b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, "<": (a, b) => a < b,
-    "=": (a, b) => a === b, "!=": (a, b) => a !== b };
+    "=": (a, b) => a === b, "!=": (a, b) => a !== b, "~": (a, b) => `${a}`.includes(b) };
   const holds = (row, word) => {
-    const [, key, sign, wanted] = word.match(/^(\w+)(>=|<=|!=|>|<|=)(.+)$/) || [];
+    const [, key, sign, wanted] = word.match(/^(\w+)(>=|<=|!=|>|<|=|~)(.+)$/) || [];
     const at = keys.indexOf(key);
-    if (at < 0) return row.textContent.toLowerCase().includes(word.toLowerCase());
-    const has = value(row, at);
+    if (at < 0 && !about.includes(key)) return row.textContent.toLowerCase().includes(word.toLowerCase());
+    const has = at < 0 ? row.dataset[key] : value(row, at);
     if (has === undefined) return false;
-    return isNaN(wanted) || isNaN(has) ? tests[sign](has.toLowerCase(), wanted.toLowerCase()) : tests[sign](+has, +wanted);
+    return sign === "~" || isNaN(wanted) || isNaN(has) ? tests[sign](has.toLowerCase(), wanted.toLowerCase()) : tests[sign](+has, +wanted);
   };
   const filter = () => {
-    const words = find.value.split(/\s+/).filter(Boolean), which = kind ? kind.value : "";
+    const words = find.value.replace(/\s*(>=|<=|!=|>|<|=|~)\s*/g, "$1").split(/\s+/).filter(Boolean), which = kind ? kind.value : "";
     rows.forEach((row) => { row.hidden = !words.every((word) => holds(row, word)) ||
       (which === "measured" ? row.dataset.measured === undefined : which !== "" && row.dataset.kind !== which); });
     const left = rows.filter((row) => !row.hidden).length;
