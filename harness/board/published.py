@@ -133,6 +133,9 @@ def _paid(recipe: Recipe, said: dict[str, list[Published]], own: Own) -> tuple[L
         if speed is None or watts.pp is None or not watts.tg:
             continue
         prompt = (watts.depth or 0) + watts.pp
+        idle = next(
+            (one for one in said.get(f"{scope}_idle_w", ()) if (one.source, one.date) == (watts.source, watts.date)), None
+        )
         prefill = next((figure for figure in load if figure.metric == "prefill_tok_s"), None)
         local = Local(
             name=recipe.name,
@@ -141,7 +144,7 @@ def _paid(recipe: Recipe, said: dict[str, list[Published]], own: Own) -> tuple[L
             input_tokens_per_output_token=prompt / watts.tg if speed.metric == "output_tok_s" else 0.0,
             prefill_tok_s=figure(prefill) if prefill else given(None, "tok/s", "not published"),
             active_w=figure(watts),
-            idle_w=given(None, "W", "not published"),
+            idle_w=figure(idle) if idle else given(None, "W", "not published"),
             power_scope=scope,
             electricity_per_kwh=own.sums.electricity_per_kwh,
             machine_price=own.sums.machine_price(HARDWARE),

@@ -128,7 +128,7 @@ def _point(found: CellResult) -> Point:
         turns=cell.turns,
         shape=cell.words,
         verdict=found.verdict,
-        why="; ".join(each.text for each in found.findings if found.verdict != "valid" and each.severity == found.verdict),
+        why="; ".join(each.text for each in found.findings if each.severity == found.verdict),
         figures={name: _reading(found.figures[name]) for name in _kept(found.figures)},
     )
 

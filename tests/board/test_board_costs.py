@@ -226,9 +226,9 @@ def test_why_nothing_is_reckoned() -> None:
     assert UNITS.keys().isdisjoint(entries(elsewhere)), "somebody else's machine"
 
 
-def of_published(*figures: Published) -> dict[str, Entry]:
+def of_published(*figures: Published, nodes: int = 1) -> dict[str, Entry]:
     own = Own(facts(), DAY)
-    (row,) = published.rows([(recipe(*figures), "vllm")], own)
+    (row,) = published.rows([(recipe(*figures, nodes=nodes), "vllm")], own)
     return row.entries
 
 
@@ -246,6 +246,11 @@ def test_published_watts_of_the_same_load_are_used() -> None:
     assert "how many streams there were is not said" in found[ELECTRICITY].how
     assert "example.org, a post" in {source.url for source in found[ELECTRICITY].sources}
     assert found[IDLE].why == "idle watts: not published"
+    idle = load_of("gpu_idle_w", 5, "W", pp=None, tg=None)
+    whole = of_published(*figures, idle, nodes=2)
+    output_mtok = 256 / (256 / 54.33 + 512 / 2143) * 86400 / 1e6
+    assert number(whole[HARDWARE]) - number(whole[IDLE]) == pytest.approx(2 * 4699 / 1095 / output_mtok)
+    assert of_published(*figures, msgspec.structs.replace(idle, date="2026-05-01"))[IDLE].value is None
     several = of_published(*(msgspec.structs.replace(each, concurrency=4) for each in figures))
     assert several[ELECTRICITY].value is None, "one of four streams' decode is not what the machine made"
     all_four = load_of("output_tok_s", 120.0, concurrency=4), load_of("wall_w", 90, "W", concurrency=4)
