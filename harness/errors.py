@@ -64,7 +64,13 @@ class StoreError(HarnessError):
 
 
 class VerifyError(HarnessError):
+    """`problems`: what is wrong, each by itself, where that is more than one thing."""
+
     exit_code = 8
+
+    def __init__(self, message: str, hint: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.problems = tuple(map(one_line, problems)) or (self.message,)
 
 
 class MemoryGuard(HarnessError):

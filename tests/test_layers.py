@@ -24,6 +24,7 @@ STAGES = {
     "board",
     "facts",
     "report",
+    "share",
 }
 CONDUCTOR = {
     "bench",
