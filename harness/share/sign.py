@@ -61,7 +61,7 @@ def check(data: bytes, signature: bytes) -> Signer:
     """That it is a signature of these bytes, by whomever. Raises `VerifyError`, `MachineError` without ssh-keygen."""
     with _beside(signature) as path:
         done = _keygen(["check-novalidate", "-n", NAMESPACE, "-s", path], data)
-    return _signer(done, signature, "it was not made of this manifest for this purpose")
+    return _signer(done, signature)
 
 
 def check_allowed(data: bytes, signature: bytes, allowed: Path, identity: str | None = None) -> Signer:
@@ -81,9 +81,9 @@ def check_allowed(data: bytes, signature: bytes, allowed: Path, identity: str | 
         for name in names:
             done = _keygen(["verify", "-f", str(allowed), "-I", name, "-n", NAMESPACE, "-s", path], data)
             if done.returncode == 0:
-                return _signer(done, signature, "")
+                return _signer(done, signature)
     raise VerifyError(
-        f"signature: by {by.key}, which {allowed} does not allow{f' for {identity}' if identity else ''}",
+        f"signed by {by.key}, which {allowed} does not allow{f' for {identity}' if identity else ''}",
         "if you know whose key it is, add a line to that file: NAME KEYTYPE KEY",
     )
 
@@ -99,11 +99,13 @@ def canonical(signature: bytes) -> bool:
     return signature == b"".join([BEGIN, *lines, FINISH])
 
 
-def _signer(done: subprocess.CompletedProcess[bytes], signature: bytes, wrong: str) -> Signer:
+def _signer(done: subprocess.CompletedProcess[bytes], signature: bytes) -> Signer:
     said = _GOOD.search(done.stdout.decode(errors="replace"))
     if done.returncode != 0 or said is None or not canonical(signature):
         why = _last(done) if done.returncode != 0 else "it is not written as ssh-keygen writes it"
-        raise VerifyError(f"signature: {wrong} ({why})", "ask for the bundle again: this one was changed after it was signed")
+        raise VerifyError(
+            f"the signature is none of these files: {why}", "ask for the bundle again: this one was changed after it was signed"
+        )
     return Signer(said["key"], said["name"])
 
 

@@ -159,10 +159,11 @@ def evidence(path: Path) -> dict[str, Path]:
     found |= {
         file.relative_to(path).as_posix(): file for file in path.glob("logs/**/*") if file.is_symlink() or not file.is_dir()
     }
-    for file in found.values():
-        if file.is_symlink() or not file.is_file():
+    for name, file in found.items():
+        linked = file.resolve() != path.resolve() / name
+        if linked or not file.is_file():
             raise StoreError(
-                f"{file}: it is {'a link' if file.is_symlink() else 'missing' if not file.exists() else 'no file'}",
+                f"{file}: it is {'a link' if linked else 'no file' if file.exists() else 'missing'}",
                 "put back the file as the run left it, or measure again",
             )
     return found
@@ -249,7 +250,7 @@ def _decoded(path: Path, kind: type[T], what: str, version: int) -> T:
                 "read it with the harness that wrote it (result.json names it), or a newer one",
             )
         return decoded(data, kind)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise _broken(path, error) from None
 
 
