@@ -218,7 +218,7 @@ def _manifest(path: Path, data: bytes, limits: Limits) -> Manifest:
             )
         about = decoded(data, Manifest)
         problem = _strange(about, limits) or ("" if encoded(about) == data else "it is not as the harness writes it")
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except msgspec.MsgspecError as error:
         problem = str(error)
     if problem:
         raise VerifyError(f"{path}: {MANIFEST}: {problem}", COPY_AGAIN, (f"{MANIFEST}: {problem}",))
@@ -242,8 +242,10 @@ def _strange(about: Manifest, limits: Limits) -> str:
         if not NAME.fullmatch(name) or len(name) > NAME_BYTES or name in folders or name in (MANIFEST, SIGNATURE):
             return f"no file of a bundle is called {name!r}"
         most = limits.text_bytes if name.endswith((".json", ".yaml")) else FILE_BYTES
-        if not 0 <= entry.bytes <= most or not re.fullmatch("[0-9a-f]{64}", entry.sha256):
-            return f"{name}: no file of a bundle has {entry.bytes:,} bytes and the SHA-256 {entry.sha256[:64]!r}"
+        if not 0 <= entry.bytes <= most:
+            return f"{name}: {entry.bytes:,} bytes, and no more than {most:,} are taken"
+        if not re.fullmatch("[0-9a-f]{64}", entry.sha256):
+            return f"{name}: {entry.sha256[:64]!r} is no SHA-256"
     return f"{total:,} bytes, and no more than {limits.total_bytes:,} are taken" if total > limits.total_bytes else ""
 
 

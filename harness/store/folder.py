@@ -250,7 +250,7 @@ def _decoded(path: Path, kind: type[T], what: str, version: int) -> T:
                 "read it with the harness that wrote it (result.json names it), or a newer one",
             )
         return decoded(data, kind)
-    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+    except (OSError, msgspec.MsgspecError) as error:
         raise _broken(path, error) from None
 
 
