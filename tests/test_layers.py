@@ -39,6 +39,7 @@ CONDUCTOR = {
     "observe",
     "order",
     "pack",
+    "recompute",
     "reproduce",
     "session",
     "site",

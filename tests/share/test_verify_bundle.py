@@ -75,7 +75,10 @@ FORGERIES: dict[str, tuple[Change, str]] = {
         "wow_tok_s: cannot be recomputed",
     ),
     "how many count": (result(lambda r: r["cells"][0].update(valid=99)), "valid: stored 99"),
-    "a finding that is gone": (result(lambda r: r["cells"][0].update(findings=[])), "stored none, recomputed"),
+    "a finding that there is not": (
+        result(lambda r: r["cells"][0]["findings"].append({"code": "swift", "severity": "note", "text": "it is swift"})),
+        "finding swift: stored note, recomputed none",
+    ),
     "a healthy machine": (result(lambda r: r["health"].update(verdict="healthy")), "its verdict does not follow"),
     "another model": (result(lambda r: r.update(model="GPT-6")), "model or cells are not those of the plan"),
     "another shape": (result(lambda r: r["cells"][0]["cell"].update(pp=8192)), "model or cells are not those of the plan"),
@@ -90,7 +93,7 @@ FORGERIES: dict[str, tuple[Change, str]] = {
         table("requests", "SELECT * REPLACE (usage_completion_tokens * 2 AS usage_completion_tokens) FROM t"),
         "valid: stored",
     ),
-    "a request left out": (table("requests", 'SELECT * FROM t WHERE NOT (trial = 1 AND "index" = 2)'), "recomputed"),
+    "a request left out": (table("requests", 'SELECT * FROM t WHERE NOT (trial = 1 AND "index" = 2)'), "requests are left out"),
     "faked acceptance": (
         plan(lambda p: p["launch"]["env"].update(SGLANG_SIMULATE_ACC_LEN="4")),
         "the plan fakes the acceptance of drafts, and the result does not say so",
@@ -136,16 +139,37 @@ def test_what_an_older_harness_measured_still_verifies() -> None:
     assert all(check.text for check in found)
 
 
-def test_a_figure_may_lack_only_where_the_harness_is_another(run: Path) -> None:
-    forger.change_json(run / "result.json", result_without_a_figure)
-    assert failed(verify.checks(run)) == ""
-    forger.change_json(run / "result.json", lambda data: data.update(harness_version=__version__))
-    assert failed(verify.checks(run)) == "d0-pp64-tg8-c1 ttft_ms: not stored"
+def newer(data: Any) -> None:
+    data["harness_version"] = __version__
 
 
-def result_without_a_figure(data: Any) -> None:
-    assert data["harness_version"] == VERSION
+def without_a_figure(data: Any) -> None:
     del data["cells"][0]["figures"]["ttft_ms"]
+
+
+def with_another_reason(data: Any) -> None:
+    data["cells"][0]["figures"]["ttft_p99_ms"]["reason"] = "there are too few"
+
+
+def without_a_note(data: Any) -> None:
+    data["cells"][0]["findings"] = [f for f in data["cells"][0]["findings"] if f["code"] != "steadiness_untested"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without_a_figure, "ttft_ms: not stored"),
+        (with_another_reason, "ttft_p99_ms reason: stored there are too few"),
+        (without_a_note, "finding steadiness_untested: stored none, recomputed note"),
+    ],
+)
+def test_an_older_harness_need_not_have_known_all(run: Path, change: Callable[[Any], None], said: str) -> None:
+    forger.change_json(run / "result.json", change)
+    older = verify.checks(run)
+    assert failed(older) == ""
+    assert any(check.status == WARN and "steadiness_untested" in check.text for check in older) == (change is without_a_note)
+    forger.change_json(run / "result.json", newer)
+    assert said in failed(verify.checks(run))
 
 
 HOSTILE: dict[str, tuple[Change, str]] = {
