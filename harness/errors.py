@@ -7,7 +7,7 @@
     ├── EngineError              5  the engine died, never became ready, or answers wrongly
     ├── InvalidResult            6  the run ended, but at least one cell is not valid
     ├── StoreError               7  results cannot be written or read
-    ├── VerifyError              8  a stored result does not agree with its own raw data
+    ├── VerifyError              8  a stored result, or a bundle, is not what was measured, cannot be true, or was changed
     ├── MemoryGuard              9  the server was stopped to protect the machine
     ├── NotReproduced           10  a published figure was not reproduced
     ├── Inconclusive            11  none was not reproduced, but at least one is inconclusive, or none could be tested

@@ -103,7 +103,7 @@ def encoded(about: Manifest) -> bytes:
 @contextmanager
 def opened(path: Path, limits: Limits | None = None) -> Iterator[Opened]:
     """The bundle's files in a folder of their own. Raises `VerifyError` that names every file which is not as the manifest says, is
-    missing, or is none of it; `StoreError` for a bundle that cannot be read, or is larger than the limits."""
+    missing, or is none of it, or that the limits do not allow; `StoreError` for a bundle that cannot be read."""
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="harness-bundle-") as name:
         try:
@@ -118,8 +118,6 @@ def opened(path: Path, limits: Limits | None = None) -> Iterator[Opened]:
 
 def _open(file: BinaryIO, path: Path, folder: Path, limits: Limits) -> Opened:
     size = os.fstat(file.fileno()).st_size
-    if size > limits.total_bytes:
-        raise StoreError(f"{path}: {size:,} bytes, and no more than {limits.total_bytes:,} are taken", "bundle a shorter run")
     head = file.read(BLOCK)
     about = told(head)
     if about is None or head != header(MANIFEST, about[1]) or about[1] > limits.manifest_bytes:

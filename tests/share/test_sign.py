@@ -16,7 +16,7 @@ from harness import verify
 from harness.errors import MachineError, UsageError, VerifyError
 from harness.schema.doctor import FAIL, PASS, SKIP, Check
 from harness.share import bundle, sign
-from harness.share.tar import BLOCK, END
+from harness.share.tar import BLOCK, END, header
 from tests.share import forger
 from tests.share.make_golden import GOLDEN
 
@@ -200,3 +200,7 @@ def test_a_bundle_with_a_file_in_place_of_a_signature(run: Path, tmp_path: Path)
         pass
     out = forger.bundled(run, tmp_path / "none.tar", lambda manifest: b"-----BEGIN")
     assert of(verify.checks(out)).status == FAIL
+    again = header(bundle.SIGNATURE, 1) + b"x".ljust(BLOCK, b"\0")
+    out.write_bytes(out.read_bytes().removesuffix(END) + again + END)
+    with pytest.raises(VerifyError, match=r"MANIFEST\.json\.sig: the manifest does not have it"), bundle.opened(out):
+        pass
