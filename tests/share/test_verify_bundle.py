@@ -184,6 +184,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "an object in objects": (lambda run: (run / "plan.json").write_bytes(b'{"x":' + b"[" * 10**5), "cannot be read"),
     "no UTF-8": (lambda run: (run / "plan.json").write_bytes(b'{"schema_version":1,"recipe_name":"\xe8"}'), "cannot be read"),
     "no text": (lambda run: (run / "recipe.yaml").write_bytes(b"\xe8"), "cannot be read"),
+    "rounds of nothing": (result(lambda r: r["cells"][0]["cell"].update(warmup=0)), "nothing can be computed from these"),
     "an engine of its own": (plan(lambda p: p.update(engine="__import__")), ""),
     "the largest instants": (table("events", "SELECT * REPLACE (9223372036854775807::BIGINT AS t_ns) FROM t"), "recomputed"),
     "the least instants": (
