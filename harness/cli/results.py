@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.schema.calibration import Calibration
     from harness.schema.result import Result
 
-app = typer.Typer(help="List and show stored results.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(help="List, show and bundle stored results.", rich_markup_mode=None, no_args_is_help=True)
 
 Root = Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
