@@ -7,7 +7,7 @@
     ├── EngineError              5  the engine died, never became ready, or answers wrongly
     ├── InvalidResult            6  the run ended, but at least one cell is not valid
     ├── StoreError               7  results cannot be written or read
-    ├── VerifyError              8  a stored result does not agree with its own raw data
+    ├── VerifyError              8  a stored result, or a bundle, is not what was measured, cannot be true, or was changed
     ├── MemoryGuard              9  the server was stopped to protect the machine
     ├── NotReproduced           10  a published figure was not reproduced
     ├── Inconclusive            11  none was not reproduced, but at least one is inconclusive, or none could be tested
@@ -64,7 +64,13 @@ class StoreError(HarnessError):
 
 
 class VerifyError(HarnessError):
+    """`problems`: what is wrong, each by itself, where that is more than one thing."""
+
     exit_code = 8
+
+    def __init__(self, message: str, hint: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.problems = tuple(map(one_line, problems)) or (self.message,)
 
 
 class MemoryGuard(HarnessError):

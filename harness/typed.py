@@ -19,7 +19,10 @@ _one_at_a_time = threading.Lock()
 
 def decoded(data: bytes | str, kind: type[T]) -> T:
     """Raises `msgspec.DecodeError` for what is no JSON, `msgspec.ValidationError` for what is not of this type."""
-    return decoder(kind).decode(data)
+    try:
+        return decoder(kind).decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:  # which msgspec passes on as they are
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def converted(value: object, kind: type[T], *, strict: bool = True) -> T:

@@ -24,6 +24,7 @@ STAGES = {
     "board",
     "facts",
     "report",
+    "share",
 }
 CONDUCTOR = {
     "advising",
@@ -40,6 +41,7 @@ CONDUCTOR = {
     "observe",
     "order",
     "pack",
+    "recompute",
     "reproduce",
     "session",
     "site",

@@ -55,3 +55,9 @@ def test_what_does_not_fit_is_msgspec_s_error() -> None:
 def test_nobody_else_tells_msgspec_a_type() -> None:
     own = re.compile(r"msgspec\.(json|msgpack)\.(decode\(.*type=|Decoder\()|msgspec\.convert\(")
     assert [path.name for path in HARNESS.rglob("*.py") if own.search(path.read_text())] == ["typed.py"]
+
+
+@pytest.mark.parametrize("data", [b'"\xe8"', b'{"x":' + b"[" * 10**5])
+def test_what_is_no_json_is_said_to_be_none(data: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decoded(data, dict[str, object] if data[:1] == b"{" else str)

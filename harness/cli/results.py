@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.schema.calibration import Calibration
     from harness.schema.result import Result
 
-app = typer.Typer(help="List and show stored results.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(help="List, show and bundle stored results.", rich_markup_mode=None, no_args_is_help=True)
 
 Root = Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -45,13 +45,76 @@ def show(which: Which = "latest", root: Root = None, json: Json = False) -> None
     print_result(path, folder.read_result(path), json)
 
 
-def verify(which: Which = "latest", root: Root = None) -> None:
-    """Recompute every figure of a result from its raw records, and compare."""
+@app.command()
+def bundle(
+    which: Which = "latest",
+    root: Root = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write it.  [default: ./RECIPE-TIME-ID.tar]")
+    ] = None,
+    sign: Annotated[bool, typer.Option("--sign", help="Sign it with your SSH key.")] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="Sign with this key; a public one where ssh-agent has the private one.  [default: that of ~/.ssh]",
+        ),
+    ] = None,
+) -> None:
+    """One file of a result, with all that it takes to verify it. It stays on this machine."""
+    from functools import partial
+
+    from harness.errors import UsageError
+    from harness.share import bundle as bundles
+    from harness.share import sign as signatures
+    from harness.store import folder, query
+
+    path = query.find(root or settings.results_root(), which).resolve()
+    out = out or Path(f"{path.parent.name}-{path.name}.tar")
+    if out.exists():
+        raise UsageError(f"--out {out}: it is there already", "name another file, or remove it")
+    result, files = folder.read_result(path), folder.evidence(path)
+    about = bundles.manifest(files, result=result.id, harness_version=result.harness_version)
+    key = key or (signatures.own_key(Path.home() / ".ssh") if sign else None)
+    bundles.write(out, files, about, partial(signatures.sign, key=key) if key else None)
+    print(f"{out}: {len(files)} files of {path}, {out.stat().st_size:,} bytes" + (f", signed with {key}" if key else ""))
+    print("It names this machine, its folders and whom it was connected to. It was sent nowhere.")
+
+
+def verify(
+    which: Annotated[str, typer.Argument(help="A bundle, a folder, the beginning of an id, or latest.")] = "latest",
+    root: Root = None,
+    allowed: Annotated[
+        Path | None,
+        typer.Option("--allowed-signers", metavar="FILE", help="Who may have signed a bundle, as ssh-keygen(1) has it."),
+    ] = None,
+    identity: Annotated[
+        str | None, typer.Option("--identity", metavar="NAME", help="Which of them it must be.  [default: any]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Recompute every figure of a result or a bundle from its raw records, and look whether it can be true."""
+    import msgspec
+
     from harness import verify as verifier
+    from harness.errors import UsageError
+    from harness.report import doctor_text
     from harness.store import query
 
-    path = query.find(root or settings.results_root(), which)
-    print(verifier.verify(path))
+    path = Path(which)
+    if not path.is_file():
+        path = query.find(root or settings.results_root(), which)
+        if allowed:
+            raise UsageError("--allowed-signers: a folder has no signature", "name a bundle: harness results bundle --sign")
+    if identity and not allowed:
+        raise UsageError("--identity: it says nothing without a file of keys", "add --allowed-signers FILE")
+    found = verifier.checks(path, allowed, identity)
+    if json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        print(doctor_text.render(found, width=settings.width(), color=sys.stdout.isatty()))
+    verifier.require(path, found)
 
 
 def print_result(path: Path, result: Result, json: bool) -> None:

@@ -92,6 +92,56 @@ def read(path: Path) -> tuple[dict[int, list[Record]], list[Sample]]:
     return records, [Sample(*row) for row in rows]
 
 
+def examine(path: Path, *, most_rows: int, most_text: int) -> None:
+    """Whether the tables are such as `write` makes, and not too large to be read: of files that somebody else made. Raises `StoreError`."""
+    db = _open()
+    rows = text = 0
+    for name, columns in _tables().items():
+        table = path / f"{name}.parquet"
+        ((held,),) = _asked(db, table, f"SELECT sum(num_rows) FROM parquet_file_metadata('{_quoted(table)}')")
+        rows += held or 0
+        if rows > most_rows:
+            raise StoreError(f"{table}: {rows:,} rows, and no more than {most_rows:,} are taken", _NOT_OURS)
+        found = {n: kind for n, kind, *_ in _asked(db, table, f"DESCRIBE SELECT * FROM read_parquet('{_quoted(table)}')")}
+        if found != {column: kind for column, (kind, _) in columns.items()}:
+            odd = sorted(found.items() ^ {(column, kind) for column, (kind, _) in columns.items()})
+            raise StoreError(
+                f"{table}: other columns than a result has: {', '.join(f'{n} {k}' for n, k in odd[:3])}", _NOT_OURS
+            )
+        lengths = " + ".join([f'coalesce(sum(strlen("{c}")), 0)' for c, (kind, _) in columns.items() if kind == "VARCHAR"])
+        empty = " + ".join([f'count(*) FILTER ("{c}" IS NULL AND {when})' for c, (_, when) in columns.items() if when])
+        ((chars, nulls),) = _asked(db, table, f"SELECT {lengths}, {empty} FROM read_parquet('{_quoted(table)}')")
+        text += chars
+        if nulls or text > most_text:
+            what = (
+                f"{nulls:,} values are missing"
+                if nulls
+                else f"{text:,} bytes of text, and no more than {most_text:,} are taken"
+            )
+            raise StoreError(f"{table}: {what}", _NOT_OURS)
+
+
+_NOT_OURS = "it was not written by a harness: trust none of it"
+
+
+def _tables() -> dict[str, dict[str, tuple[str, str]]]:
+    """Of each table and column: its type, and when it has a value (SQL; empty: it may be null at any time)."""
+
+    def columns(kind: type[msgspec.Struct], when: str = "true", prefix: str = "") -> dict[str, tuple[str, str]]:
+        hints = get_type_hints(kind)
+        return {
+            f"{prefix}{name}": (sql, "" if type(None) in get_args(hints[name]) else when) for name, sql in _types(kind).items()
+        }
+
+    whole, count = ("VARCHAR", "true"), ("BIGINT", "true")
+    requests = {"trial": count, "cell": whole, "block": count, **columns(Record)}
+    requests |= {f"has_{part}": ("BOOLEAN", "true") for part in _NESTED}
+    for part, kind in _NESTED.items():
+        requests |= columns(kind, f"has_{part}", f"{part}_")
+    events = {"trial": count, "request": count, "seq": count, **columns(Event)}
+    return {"requests": requests, "events": events, "samples": {"trial": ("BIGINT", ""), **columns(Sample)}}
+
+
 def _open() -> duckdb.DuckDBPyConnection:
     import duckdb
 
@@ -145,12 +195,15 @@ def _not_written(path: Path, error: duckdb.Error) -> StoreError:
 
 
 def _rows(db: duckdb.DuckDBPyConnection, path: Path, columns: str, order: str) -> list[tuple[Any, ...]]:
+    return _asked(db, path, f"SELECT {columns} FROM read_parquet('{_quoted(path)}', file_row_number = true) ORDER BY {order}")
+
+
+def _asked(db: duckdb.DuckDBPyConnection, path: Path, query: str) -> list[tuple[Any, ...]]:
+    """Of one table. Raises `StoreError`."""
     import duckdb
 
     try:
-        rows: list[tuple[Any, ...]] = db.execute(
-            f"SELECT {columns} FROM read_parquet('{_quoted(path)}', file_row_number = true) ORDER BY {order}"
-        ).fetchall()
+        rows: list[tuple[Any, ...]] = db.execute(query).fetchall()
     except duckdb.Error as error:
         said = str(error).splitlines()[0]
         raise StoreError(f"{path}: cannot be read: {said}", "the result is damaged: copy it again, or measure again") from None

@@ -25,6 +25,8 @@ from harness.schema.run import Trial
 from harness.schema.sensors import AFTER, BEFORE, Sample
 from harness.typed import decoded, decoder
 
+EVIDENCE = ("recipe.yaml", "plan.json", "result.json", "requests.parquet", "events.parquet", "samples.parquet")
+"""All that a result's figures rest on; `logs/` tells more. Pages beside it are made of these."""
 LEAST_FREE_BYTES = 200 * 2**20
 """Below this a run does not start: a long one writes tens of megabytes, and must be able to end cleanly."""
 
@@ -143,6 +145,28 @@ def read(path: Path) -> Stored:
         tables, samples = columns.read(path)
         records = {trial.index: tables.get(trial.index, []) for trial in result.trials}
     return Stored(path=path, result=result, plan=plan, recipe_text=text, records=records, samples=samples)
+
+
+def evidence(path: Path) -> dict[str, Path]:
+    """The files of a finished result that show how its figures came about, by their names in its folder: its logs, too, and nothing else
+    that may lie there. Raises `StoreError` for one that is missing, a run that goes on, and links: what they lead to is no part of it."""
+    if read_result(path).state == "running":
+        raise StoreError(
+            f"{path}: the run has not ended, or was killed before its records were put in order",
+            "wait for its end; what a killed run left can be shown and verified, but not bundled",
+        )
+    found = {name: path / name for name in EVIDENCE}
+    found |= {
+        file.relative_to(path).as_posix(): file for file in path.glob("logs/**/*") if file.is_symlink() or not file.is_dir()
+    }
+    for name, file in found.items():
+        linked = file.resolve() != path.resolve() / name
+        if linked or not file.is_file():
+            raise StoreError(
+                f"{file}: it is {'a link' if linked else 'no file' if file.exists() else 'missing'}",
+                "put back the file as the run left it, or measure again",
+            )
+    return found
 
 
 def read_result(path: Path) -> Result:

@@ -1,0 +1,1 @@
+"""What leaves this machine on its user's word: bundles, and who signed them."""
