@@ -8,20 +8,8 @@ from typing import Protocol
 
 import msgspec
 
+from harness.schema.consent import Audience, Receipt
 from harness.store.folder import Stored
-
-
-class Audience(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody must know before they agree."""
-
-    to: str
-    """Who gets it, with the address: `spark-arena.com, storage bucket …`."""
-    seen_by: str
-    """Who will be able to read it."""
-    terms: str
-    """Under which conditions, with the place where they stand; or that none are known."""
-    withdrawal: str
-    """What can be taken back afterwards, and how."""
 
 
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,5 +78,6 @@ class Target(Protocol):
         Never says more than the target did. Raises `MachineError` where it cannot be begun at all; whatever ends it half-way is an
         `Answer` that is not confirmed, with what is missing."""
 
-    def withdraw(self, parcel_files: tuple[str, ...], where: str, reference: str, secrets: Mapping[str, str]) -> Answer:
-        """Asks the target to delete it. `confirmed` only where the target said that it did."""
+    def withdraw(self, receipt: Receipt, secrets: Mapping[str, str], say: Callable[[str], None]) -> Answer:
+        """Asks the target to delete what the receipt is of. `confirmed` only where the target said that it did. Raises `MachineError` where
+        it cannot be asked."""
