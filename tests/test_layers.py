@@ -42,6 +42,7 @@ CONDUCTOR = {
     "recompute",
     "reproduce",
     "session",
+    "sharing",
     "site",
     "spending",
     "unpack",

@@ -23,6 +23,7 @@ from harness.cli import (
     recipes,
     results,
     settings,
+    share,
     site,
     sovereignty,
     spending,
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(results.app, name="results")
 app.add_typer(facts.app, name="facts")
+app.add_typer(share.app, name="share")
 app.command("board")(board.board)
 app.command("site")(site.site)
 app.command("plot")(site.plot)
