@@ -44,6 +44,7 @@ CONDUCTOR = {
     "recompute",
     "reproduce",
     "session",
+    "sharing",
     "site",
     "spending",
     "unpack",
@@ -58,6 +59,7 @@ ALSO = {  # besides its own folder, the schema and the base
     "board": {"measure", "facts"},
     "report": {"measure", "board"},
     "store": {"measure"},
+    "share": {"store"},
 }
 
 
