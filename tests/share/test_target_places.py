@@ -66,7 +66,7 @@ class TestFile:
         (tmp_path / "run-abc").write_text("a file, where a folder would have to be")
         answer = send(parcel("file", tmp_path))
         assert (answer.confirmed, answer.missing) == (False, tuple(FILES))
-        assert "Not a directory" in answer.said
+        assert "run-abc/bundle.tar: File exists" in answer.said
         assert os.listdir(tmp_path) == ["run-abc"]
 
     def test_a_folder_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
