@@ -59,7 +59,7 @@ ALSO = {  # besides its own folder, the schema and the base
     "board": {"measure", "facts"},
     "report": {"measure", "board"},
     "store": {"measure"},
-    "share": {"store"},
+    "share": {"store", "recipe", "engines"},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import MachineError, UsageError
@@ -79,7 +80,8 @@ def _written(path: Path, data: bytes) -> str:
     except OSError as error:
         return f"{error.strerror}"
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:
