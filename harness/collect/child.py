@@ -91,6 +91,8 @@ def _end(group: int) -> None:
 def _how(code: int, log: Path, task: Examine | Build) -> str:
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         return f"it took more than {task.bounds.cpu_s} s of a processor, or more memory than there is"
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}: it may need more than {task.bounds.memory_bytes >> 20} MiB of memory"
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
         lines = file.read().decode(errors="replace").strip().splitlines()

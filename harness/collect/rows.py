@@ -1,5 +1,4 @@
-"""Users and submissions in a database: SQLite, or PostgreSQL. Each change is one transaction that begins with a write, so that SQLite waits
-for its lock instead of failing."""
+"""Users and submissions in a database: SQLite, or PostgreSQL. Each change is one transaction."""
 
 from __future__ import annotations
 
@@ -31,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+from harness import clock
 from harness.errors import MachineError, StoreError, UsageError, one_line
 from harness.schema.collect import ACCEPTED, REFUSED, WITHDRAWN, Held, User
 from harness.typed import converted
@@ -39,6 +39,7 @@ VERSION = "1"
 """1 (0.1.0): first tables."""
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 BUSY_S = 20
+TRIES, PAUSE_S = 10, 0.1
 PAGE = 1000
 
 META = MetaData()
@@ -81,6 +82,7 @@ class Taken(Exception):
 class Rows:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.writing = engine.execution_options(writing=True)
 
     def close(self) -> None:
         """What SQLite keeps beside its file goes into it."""
@@ -89,13 +91,13 @@ class Rows:
     def add_user(self, user: User, token: str) -> None:
         """Raises `Taken`."""
         try:
-            with self.engine.begin() as db:
+            with self.writing.begin() as db:
                 db.execute(insert(USERS).values(**msgspec.to_builtins(user), token_sha256=_hash(token)))
         except IntegrityError:
             raise Taken from None
 
     def remove_user(self, name: str) -> bool:
-        with self.engine.begin() as db:
+        with self.writing.begin() as db:
             return db.execute(delete(USERS).where(USERS.c.name == name)).rowcount > 0
 
     def users(self) -> list[User]:
@@ -116,7 +118,7 @@ class Rows:
         user. Refusals that are older than `forget_before` go. Raises `Taken`."""
         old = (_B.submission == held.submission) | (_B.received < forget_before)
         try:
-            with self.engine.begin() as db:
+            with self.writing.begin() as db:
                 db.execute(delete(BUNDLES).where(_B.state == REFUSED, old))
                 db.execute(insert(BUNDLES).values(**msgspec.to_builtins(held)))
                 if held.state == ACCEPTED:
@@ -128,7 +130,7 @@ class Rows:
     def withdraw(self, submission: str) -> None:
         """What is known of it goes, but for who sent it and which bytes they were."""
         empty = dict.fromkeys(("result", "recipe", "model", "engine", "harness_version", "signed_by"), "")
-        with self.engine.begin() as db:
+        with self.writing.begin() as db:
             db.execute(update(BUNDLES).where(_B.submission == submission).values(state=WITHDRAWN, reasons=[], **empty))
 
     def holds(self, sha256: str) -> bool:
@@ -174,9 +176,7 @@ def opened(url: str) -> Rows:
         if driver == "sqlite":
             event.listen(engine, "connect", _sqlite)
             event.listen(engine, "begin", _begin)
-        META.create_all(engine)
-        with engine.begin() as db:
-            _same_version(db, shown)
+        _ready(engine, shown)
     except (ImportError, NoSuchModuleError):
         raise MachineError("PostgreSQL needs psycopg, which is not installed", "pip install 'psycopg[binary]'") from None
     except OperationalError as error:
@@ -189,7 +189,7 @@ def opened(url: str) -> Rows:
 
 def copy(source: Rows, target: Rows) -> list[Held]:
     """All rows as they are at one moment, into tables that are empty but for their version. Gives the submissions. Raises `StoreError`."""
-    with _still(source.engine) as db, target.engine.begin() as to:
+    with _still(source.engine) as db, target.writing.begin() as to:
         if any(to.execute(select(table).limit(1)).first() for table in (USERS, BUNDLES)):
             raise StoreError("this collector has users or bundles already", "restore into one that is new")
         for table in (USERS, BUNDLES):
@@ -207,6 +207,20 @@ def _still(engine: Engine) -> Iterator[Connection]:
             db = db.execution_options(isolation_level="REPEATABLE READ")
         with db.begin():
             yield db
+
+
+def _ready(engine: Engine, shown: str) -> None:
+    """Two processes that begin with a new database at the same moment both want to make its tables: whoever loses that looks again."""
+    for left in reversed(range(TRIES)):
+        try:
+            with engine.execution_options(writing=True).begin() as db:
+                META.create_all(db)
+                _same_version(db, shown)
+            return
+        except SQLAlchemyError:
+            if not left:
+                raise
+            clock.sleep(PAUSE_S)
 
 
 def _same_version(db: Connection, shown: str) -> None:
@@ -228,7 +242,8 @@ def _sqlite(connection: Any, _: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    """Whoever will write waits for the lock at once: having read, SQLite would not wait but fail."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
 
 
 def _hash(token: str) -> str:
