@@ -54,6 +54,9 @@ def serve(
     uploads: Annotated[
         int, typer.Option(metavar="N", min=1, max=512, help="At once, with those that wait to be verified.")
     ] = 64,
+    pages_after: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds after a change until the pages are made anew.")
+    ] = 2.0,
     per_minute: Annotated[
         int, typer.Option(metavar="N", min=1, help="Requests of one token; ten times that of one address.")
     ] = 120,
@@ -77,10 +80,13 @@ def serve(
         verifications=verifications,
         uploads=uploads,
         per_minute=per_minute,
+        pages_after_s=pages_after,
         recipes=tuple(settings.recipe_folders()),
         facts=settings.user_facts(),
     )
     with depot.alone(), serving.bound(host, port) as listening:
+        for digest in depot.recover(rows):
+            _say(f"{depot.file(digest)}: an accepted bundle is not there whole: put it back from a backup")
         at = listening.getsockname()
         _say(f"Serving {depot.root} at http://{f'[{at[0]}]' if ':' in at[0] else at[0]}:{at[1]} until Ctrl-C")
         if not rows.users():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import site, verify
-from harness.errors import HarnessError, MachineError
+from harness.errors import HarnessError, MachineError, one_line
 from harness.schema.collect import About, Verdict
 from harness.schema.doctor import FAIL, PASS, Check
 from harness.share import bundle
@@ -41,13 +41,13 @@ def _about(path: Path, signed: str) -> About:
         site.result_page(found.folder, series.open_tables(), in_site=True)
         result = folder.read_result(found.folder)
         return About(
-            run=f"{result.id} {result.anchor.wall}",
-            result=result.id,
-            recipe=result.recipe_name,
-            model=result.model,
-            engine=result.engine.name,
-            harness_version=result.harness_version,
-            signed_by=signed.removeprefix("by "),
+            run=_short(f"{result.id} {result.anchor.wall}"),
+            result=_short(result.id),
+            recipe=_short(result.recipe_name),
+            model=_short(result.model),
+            engine=_short(result.engine.name),
+            harness_version=_short(result.harness_version),
+            signed_by=_short(signed.removeprefix("by ")),
         )
 
 
@@ -56,5 +56,10 @@ def reasons(verdict: Verdict) -> tuple[str, ...]:
     found = [f"{check.name}: {check.text}" for check in verdict.checks if check.status == FAIL]
     passed = {check.name for check in verdict.checks if check.status == PASS}
     found = found or [f"{name}: it could not be looked at" for name in NEEDED if name not in passed]
-    cut = [text if len(text) <= LONGEST else f"{text[:LONGEST]} …" for text in found[:SHOWN]]
-    return (*cut, *([f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []))
+    return (*map(_short, found[:SHOWN]), *([f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []))
+
+
+def _short(text: str) -> str:
+    """As a terminal, a log and any database can take it."""
+    text = one_line(text)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"

@@ -24,8 +24,6 @@ from harness.collect.web import Web
 from harness.errors import HarnessError, MachineError
 from harness.schema.collect import Build, Built, Shown
 
-GATHER_S = 1.0
-"""After a change, so that many make one site; and at least as long as the last one took."""
 END_S = 15
 
 Say = Callable[[str], None]
@@ -67,7 +65,7 @@ class Pages:
     async def keep_up(self) -> None:
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(self._settings.pages_after_s)
             self._dirty.clear()
             began = clock.now()
             try:
@@ -111,8 +109,6 @@ def bound(host: str, port: int) -> socket.socket:
 
 def serve(depot: Depot, rows: Rows, settings: Settings, listening: socket.socket, say: Say) -> None:
     """Until it is told to end (SIGINT, SIGTERM): uploads that have begun are waited for, a little."""
-    for digest in depot.recover(rows):
-        say(f"{depot.file(digest)}: an accepted bundle is not there whole: put it back from a backup")
     children = child.Children()
     pages = Pages(depot, rows, settings, children, say)
     web = Web(depot, rows, settings, children, pages.changed, say)

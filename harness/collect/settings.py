@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """At once, those that wait to be verified among them."""
     verifications: int = 2
     connections: int = 512
+    pages_after_s: float = 2.0
+    """After a change, or the start, until the pages are made anew: many changes make one site. At least as long as the last one took."""
     patience_s: float = 60.0
     """For a body, and besides for each of its bytes (`harness.collect.body`)."""
     look_s: float = 30.0

@@ -101,7 +101,8 @@ class Collector:
         return keys.add(self.rows, name, role, [Path(f"{key}.pub")] if key else [])
 
     def start(self) -> None:
-        words = ("-c", self.code) if self.code else ("-m", "harness", "collect", "serve", "--bind", f"127.0.0.1:{self.port}")
+        serve = ("-m", "harness", "collect", "serve", "--bind", f"127.0.0.1:{self.port}")
+        words = ("-c", self.code) if self.code else serve
         log = self.log.open("ab")
         start = log.tell()
         with log:

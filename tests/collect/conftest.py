@@ -33,7 +33,16 @@ def collector(tmp_path_factory: pytest.TempPathFactory, key: Path, other_key: Pa
     folder = tmp_path_factory.mktemp("collector")
     allowed = folder / "allowed"
     allowed.write_text(f"bob@example.org {Path(f'{other_key}.pub').read_text()}")
-    options = ("--allowed-signers", str(allowed), "--per-minute", "10000", "--url", "https://example.org/bench")
+    options = (
+        "--allowed-signers",
+        str(allowed),
+        "--per-minute",
+        "10000",
+        "--url",
+        "https://example.org/bench",
+        "--pages-after",
+        "4",
+    )
     with serving(folder / "served", *options) as found:
         yield found
 

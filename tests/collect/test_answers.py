@@ -202,7 +202,7 @@ def test_what_was_answered_is_no_page(collector: Collector) -> None:
 
 
 def test_too_often(tmp_path: Path, maker: Maker) -> None:
-    with serving(tmp_path / "few", "--per-minute", "5", "--proxy", "127.0.0.1") as few:
+    with serving(tmp_path / "few", "--per-minute", "5", "--pages-after", "3600", "--proxy", "127.0.0.1") as few:
         ann, bob = few.add("ann"), few.add("bob")
         path = f"/v1/bundles/{submission()}"
         assert [few.ask("GET", path, ann).status for _ in range(6)] == [404] * 5 + [429]
@@ -212,7 +212,9 @@ def test_too_often(tmp_path: Path, maker: Maker) -> None:
         there = [few.ask("GET", path, x_forwarded_for="198.51.100.7").status for _ in range(51)]
         assert (there[:50], there[50]) == ([401] * 50, 429)
         assert few.ask("GET", path, x_forwarded_for="198.51.100.8").status == 401
-    with serving(tmp_path / "none", "--per-minute", "5") as none:  # no proxy is named: nobody's word counts
+    with serving(
+        tmp_path / "none", "--per-minute", "5", "--pages-after", "3600"
+    ) as none:  # no proxy is named: nobody's word counts
         forged = [none.ask("GET", "/v1/bundles", x_forwarded_for=f"198.51.100.{n}").status for n in range(51)]
         assert forged[50] == 429
 
@@ -227,7 +229,7 @@ say = lambda text: print(text, file=sys.stderr, flush=True)
 depot = Depot(Path(sys.argv[2]))
 with depot.alone(), serving.bound("127.0.0.1", 0) as listening:
     say(f"Serving it at http://127.0.0.1:{listening.getsockname()[1]} ")
-    settings = Settings(patience_s=0.5, look_s=0.3, uploads=2)
+    settings = Settings(patience_s=0.5, look_s=0.3, uploads=2, pages_after_s=3600)
     serving.serve(depot, rows.opened(depot.database), settings, listening, say)
 """
 
