@@ -54,6 +54,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.quiet
 def test_a_server_of_known_speed(measured: Path) -> None:
     """A request takes 10 ms and 15 more tokens: four at once serve 4,000 a day in 1,000 × 0.070 s, never in less."""
     found = said(measured, "--requests-per-day", "4000", "--watts", "100", "--idle-watts", "20", *PAID)

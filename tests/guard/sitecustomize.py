@@ -20,17 +20,13 @@ class Leak(BaseException):
     """Not an error that code expects of a network."""
 
 
-def _leads_away(host: object) -> bool:
-    if not isinstance(host, (str, bytes)):
-        return False
-    name = (host.decode() if isinstance(host, bytes) else host).partition("%")[0]
-    if name in ("", "localhost") or name.endswith(".invalid"):  # RFC 6761: no such host
-        return False
+def _leads_away(name: str, *, asks: bool) -> bool:
+    """`asks`: it is looked up, for which an address asks nobody."""
     try:
-        address = ipaddress.ip_address(name)
+        address = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
-        return True
-    return not (address.is_loopback or address.is_unspecified)
+        return name not in ("", "localhost") and not name.endswith(".invalid")  # RFC 6761: no such host
+    return not asks and not (address.is_loopback or address.is_unspecified)
 
 
 def space() -> str:
@@ -40,9 +36,11 @@ def space() -> str:
 def _watch(event: str, given: tuple[object, ...]) -> None:
     if event not in EVENTS:
         return
-    ends = given[0] if event.startswith("socket.gethost") or event == "socket.getaddrinfo" else given[1]
-    host = ends[0] if isinstance(ends, tuple) and ends else ends if event.startswith("socket.get") else None
-    if not _leads_away(host):
+    asks = event.startswith("socket.get")
+    ends = given[0] if asks else given[1]
+    host = ends[0] if isinstance(ends, tuple) and ends else ends if asks else None
+    name = host.decode() if isinstance(host, bytes) else host
+    if not isinstance(name, str) or not _leads_away(name, asks=asks):
         return
     file, _, where = os.environ.get(VARIABLE, "").partition(":")
     if file and space() == where:
