@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,19 +81,17 @@ def advise(
             "--years": years,
         }
     )
-    if country is not None and not re.fullmatch("[A-Za-z]{2}", country):
-        raise UsageError(f"--country {country}: no country", "two letters, as ISO 3166 has them: DE, FR; or EU")
+    country = country and assumed.country_code(country)
     from harness import advising, costs
     from harness.facts import load
     from harness.measure import conditions
 
     day = settings.day(today)
-    where = assumed.seat(seat) or country
     wish = advising.Wish(
         demand=demand(workload),
         max_loss_elo=None if max_quality_loss is None else loss(max_quality_loss),
         must=conditions.parse(must or ()),
-        seat=where.upper() if where else None,
+        seat=assumed.seat(seat) or country,
         more_copies=copies is None,
     )
     ask = costs.Ask(
@@ -103,7 +100,7 @@ def advise(
         active_w=watts,
         idle_w=idle_watts,
         electricity_per_kwh=price_kwh,
-        country=country.upper() if country else conditions.EU,
+        country=country or conditions.EU,
         customer=assumed.customer(business),
         hardware=hardware,
         machine_price=hardware_price,
