@@ -259,7 +259,7 @@ def test_the_first_of_each_kind_is_shown(tmp_path: Path) -> None:
     found = advised(tmp_path, facts(*(listed("big", 10 + index, f"vendor-{index}") for index in range(12))))
     lines = report.render(found, width=100, color=False).splitlines()
     assert [line.split()[0] for line in lines if line.startswith(("cloud  ", "self-host  "))] == ["cloud"] * 10 + ["self-host"]
-    assert "  and 2 more: --json has them" in lines
+    assert "  and 2 more: --all has them" in lines
 
 
 @pytest.mark.parametrize("width", [80, 140])

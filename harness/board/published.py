@@ -108,9 +108,8 @@ def _power(said: dict[str, list[Published]], scope: str, load: Sequence[Publishe
     if watts.value is None:
         return watts if figures else Entry(unit="W", why=_no_scope(said))
     if load and not _same_requests(figures[0], load[0]):
-        first = msgspec.structs.replace(watts, also=())
-        why = f"{watts.value:g} W were published, but not at that many streams: {watts.how}"
-        return Entry(unit="W", why=why, also=(first, *watts.also))
+        why = f"{watts.value:g} W were published, of another load or of none that is said"
+        return Entry(unit="W", why=why, also=(msgspec.structs.replace(watts, also=()), *watts.also))
     return watts
 
 

@@ -68,6 +68,7 @@ def advise(
     hardware_price: options.HardwarePrice = None,
     years: options.Years = 3.0,
     today: options.PricesOf = None,
+    all_: Annotated[bool, typer.Option("--all", help="List every way, not the cheapest and the nearest alone.")] = False,
     json: options.Json = False,
     root: options.Results = None,
 ) -> None:
@@ -111,11 +112,13 @@ def advise(
     if json:
         import msgspec
 
-        print(msgspec.json.encode(found).decode())
+        from harness.measure.advise import brief
+
+        print(msgspec.json.encode(found if all_ else brief(found)).decode())
         return
     from harness.report import advise as report
 
-    print(report.render(found, width=settings.width(), color=sys.stdout.isatty()))
+    print(report.render(found, width=settings.width(), color=sys.stdout.isatty(), every=all_))
 
 
 def demand(text: str) -> Demand:

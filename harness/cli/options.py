@@ -93,7 +93,9 @@ Business = Annotated[bool, typer.Option("--business", help="The price for busine
 HardwarePrice = Annotated[
     float | None, typer.Option("--hardware-price", metavar="PRICE", help="Of one machine, in --currency.")
 ]
-DollarsHardware = Annotated[float | None, typer.Option("--hardware-price", metavar="USD", help="Of one machine, in US dollars.")]
+DollarsHardware = Annotated[
+    float | None, typer.Option("--hardware-price", metavar="USD", help="Of one machine, in US dollars.")
+]
 Years = Annotated[float, typer.Option("--years", metavar="N", help="That the machine lasts.")]
 Seat = Annotated[
     str | None,

@@ -148,7 +148,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A `Figure` as short as can be: a summary is read ten thousand times, and a million of these hold nothing that the collector could free."""
+    """A `Figure` as short as can be: a summary is read ten thousand times. The collector need not look at a million of these."""
 
     value: float | None = None
     low: float | None = None
