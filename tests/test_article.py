@@ -281,6 +281,7 @@ def test_an_offer_without_a_price_is_no_sum_that_fails(facts: Facts, ours: dict[
     assert (cell.verdict, cell.known) == (DEPENDS, "0–0.75")
     assert "depends on who is asked; hosted by 12 providers" in report.markdown(page)
     tariff = sums(page)["electricity, price"].found
+    assert tariff is not None
     assert (tariff.value, tariff.verdict, tariff.far) == (0, DIFFERS, "")
 
 

@@ -14,7 +14,7 @@ from harness.schema.board import Entry
 from harness.schema.cost import Advice, Check, Way
 
 NAMED = 8
-"""Names in one group; `--json --all` has all."""
+"""Names in one group, and groups of one condition; `--json --all` has all."""
 
 
 def render(found: Advice, *, width: int, color: bool, every: bool = False) -> str:
@@ -120,7 +120,10 @@ def _kept_out(found: Advice) -> Iterator[str]:
                 if check.asked == asked_for:
                     why, name = _group(found, way, check)
                     groups.setdefault(why, Counter())[name] += 1
-        yield from (f"{asked_for}: {why}: {_names(names)}" for why, names in groups.items())
+        listed = sorted(groups.items(), key=lambda group: -group[1].total())
+        yield from (f"{asked_for}: {why}: {_names(names)}" for why, names in listed[:NAMED])
+        if len(listed) > NAMED:
+            yield f"{asked_for}: and {len(listed) - NAMED} reasons more: --json --all has them"
 
 
 def _group(found: Advice, way: Way, check: Check) -> tuple[str, str]:
