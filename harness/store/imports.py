@@ -59,7 +59,7 @@ def every(root: Path) -> tuple[list[tuple[Imported, bytes]], list[str]]:
         try:
             about = decoded(path.read_bytes(), Imported)
             data = path.with_name(f"{about.sha256}.json").read_bytes()
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, msgspec.MsgspecError) as error:  # a name that is no file's, too
             broken.append(f"{path}: the import cannot be read: {one_line(str(error))}")
             continue
         if about.schema_version != IMPORT_VERSION:

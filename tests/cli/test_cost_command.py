@@ -179,7 +179,7 @@ WORDS: dict[str, Any] = {"tok_s": 41.0, "output_tokens": 5.0, "hardware_price": 
         ({"against": ["smollm2-135m"]}, "no price of its maker is known of smollm2-135m"),
         ({"hosted": ["mistral:mistral-small"]}, "did you mean 'mistral:mistral-small-4'?"),
         ({"model": "nothing"}, "no model is called 'nothing'"),
-        ({"price_kwh": None, "country": "XX"}, "known: BE"),
+        ({"price_kwh": None, "country": "FR"}, "known: BE"),
         ({"hardware_price": None, "hardware": "x"}, "known: DGX Spark"),
         ({"format_": "html"}, "one of table, md, json"),
     ],

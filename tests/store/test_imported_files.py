@@ -45,6 +45,7 @@ def test_a_second_import_of_the_same_bytes_is_no_second_one(tmp_path: Path) -> N
         (lambda file, about: file.write_bytes(file.read_bytes().replace(b"1", b"2")), "was changed after it was imported"),
         (lambda file, about: file.unlink(), "cannot be read"),
         (lambda file, about: about.write_text("{"), "cannot be read"),
+        (lambda file, about: about.write_text(about.read_text().replace(file.stem, "../a")), "cannot be read"),
         (lambda file, about: about.write_text(about.read_text().replace('version": 1', 'version": 9')), "format is version 9"),
     ],
 )
