@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -157,14 +158,19 @@ def test_trials_without_a_trace_are_missed_all_the_same(unwanted: Callable[[Any]
     without(run, unwanted)
     assert said in failed(verify.checks(run))
     forger.change_json(run / "result.json", lambda data: data.update(state="interrupted"))
-    forger.change_json(run / "result.json", lambda data: [cell.update(stopped_by="interrupted") for cell in data["cells"]])
+    forger.change_json(run / "result.json", interrupted)
     assert failed(verify.checks(run)) == "", "it says itself that it was not measured to the end"
+
+
+def interrupted(data: Any) -> None:
+    for cell in data["cells"]:
+        cell.update(stopped_by="interrupted")
 
 
 def test_trials_until_there_is_a_good_one(run: Path) -> None:
     """The plan, as it was said beforehand, wanted two."""
     forger.change_json(run / "result.json", newer)
-    forger.change_json(run / "plan.json", lambda data: data["workload"]["profile"].update(runs=2))
+    plan(lambda p: p["workload"]["profile"].update(runs=2))(run)
     assert "c1 stopped_by: stored runs, recomputed runs, a trial earlier" in failed(verify.checks(run))
 
 
@@ -239,6 +245,11 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "an object in objects": (lambda run: (run / "plan.json").write_bytes(b'{"x":' + b"[" * 10**5), "cannot be read"),
     "no UTF-8": (lambda run: (run / "plan.json").write_bytes(b'{"schema_version":1,"recipe_name":"\xe8"}'), "cannot be read"),
     "no text": (lambda run: (run / "recipe.yaml").write_bytes(b"\xe8"), "cannot be read"),
+    "words for a terminal": (
+        result(lambda r: r["cells"][0]["findings"].append({"code": "\x1b[2J\r", "severity": "note", "text": ""})),
+        "finding \\x1b[2J\\r: stored note",
+    ),
+    "a version for a terminal": (result(lambda r: r.update(harness_version="\x1b[2J")), ""),
     "rounds of nothing": (result(lambda r: r["cells"][0]["cell"].update(warmup=0)), "nothing can be computed from these"),
     "an engine of its own": (plan(lambda p: p.update(engine="__import__")), ""),
     "the largest instants": (table("events", "SELECT * REPLACE (9223372036854775807::BIGINT AS t_ns) FROM t"), "recomputed"),
@@ -259,8 +270,12 @@ def test_hostile_files_end_in_a_verdict(name: str, run: Path, tmp_path: Path) ->
     files: dict[str, bundle.Content] = {file.relative_to(run).as_posix(): file for file in run.rglob("*") if file.is_file()}
     out = tmp_path / "hostile.tar"
     bundle.write(out, files, bundle.manifest(files, result=about.id, harness_version=about.harness_version))
-    said = failed(verify.checks(out))
+    found = verify.checks(out)
+    said = failed(found)
     assert HOSTILE[name][1] in said
+    assert all(check.text.isprintable() for check in found)
+    with suppress(StoreError):
+        verify.checks(run)
     assert str(tmp_path) not in said
     assert "harness-bundle-" not in said
 
