@@ -23,7 +23,7 @@ from harness.schema.request import Record
 from harness.schema.result import RESULT_VERSION, Result
 from harness.schema.run import Trial
 from harness.schema.sensors import AFTER, BEFORE, Sample
-from harness.typed import decoded, decoder
+from harness.typed import decoded
 
 EVIDENCE = ("recipe.yaml", "plan.json", "result.json", "requests.parquet", "events.parquet", "samples.parquet")
 """All that a result's figures rest on; `logs/` tells more. Pages beside it are made of these."""
@@ -221,16 +221,15 @@ def pretty(item: object) -> bytes:
 
 def _journal(trials: Path, result: Result) -> tuple[dict[int, list[Record]], list[Sample]]:
     """What a run that did not finish has left. A trial counts once `result.json` knows it."""
-    record, sample = decoder(Record).decode, decoder(Sample).decode
     records: dict[int, list[Record]] = {}
     samples: list[Sample] = []
     path = trials
     try:
         for trial in result.trials:
             path = trials / f"{trial.index:05d}.jsonl"
-            records[trial.index] = [record(line) for line in path.read_bytes().splitlines()]
+            records[trial.index] = [decoded(line, Record) for line in path.read_bytes().splitlines()]
         for path in sample_files(trials, result.trials):
-            samples += [sample(line) for line in path.read_bytes().splitlines()]
+            samples += [decoded(line, Sample) for line in path.read_bytes().splitlines()]
     except (OSError, msgspec.MsgspecError) as error:
         raise _broken(path, error) from None
     return records, samples
