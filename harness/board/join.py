@@ -25,9 +25,11 @@ def board(
     day: datetime.date,
     facts: Facts = NO_FACTS,
     offers: Iterable[Row] = (),
+    imported: Iterable[Row] = (),
+    notes: Iterable[str] = (),
 ) -> Board:
     """A system that was measured and published is one row: what was measured stands in front, what was published beside it. Offers stand
-    below; of one that was measured (`harness bench --url https://…`) likewise."""
+    below; of one that was measured (`harness bench --url https://…`) likewise. What was imported is joined to nothing."""
     rows = {(row.id, row.nodes): row for row in published}
     apis = {row.id: row for row in offers}
     for row in measured:
@@ -37,8 +39,8 @@ def board(
         theirs = rows.get((row.id, row.nodes)) if HARDWARE in row.hardware else None
         name = row.id if theirs or (row.id, row.nodes) not in rows else f"{row.id} @ {row.hardware or 'elsewhere'}"
         rows[name, row.nodes] = _joined(msgspec.structs.replace(row, id=name), theirs)
-    own = [_with(row, quality.entries(facts, lookup.model_of(facts, row.model))) for row in rows.values()]
-    return Board(rows=tuple(map(_whole, (*own, *apis.values()))), day=day)
+    own = [_with(row, quality.entries(facts, lookup.model_of(facts, row.model))) for row in (*rows.values(), *imported)]
+    return Board(rows=tuple(map(_whole, (*own, *apis.values()))), day=day, notes=tuple(notes))
 
 
 def _with(row: Row, entries: dict[str, Entry]) -> Row:

@@ -29,7 +29,7 @@ def rows(summaries: Iterable[Summary]) -> list[Row]:
 
 def _row(newest_first: list[Summary]) -> Row:
     about = newest_first[0]
-    one, load, agentic = (_choose(newest_first, which) for which in (_is_single_stream, _is_load, _is_agentic))
+    one, load, agentic = (_choose(newest_first, which) for which in (is_single_stream, is_load, _is_agentic))
     entries = {"decode_tok_s": _entry(one, "decode_tok_s"), AGENTIC: _entry(agentic, "e2e_sched_p99_ms", "ms")}
     entries |= {name: _entry(load, name) for name in LOAD}
     entries["concurrency"] = _concurrency(load)
@@ -62,13 +62,15 @@ def _choose(newest_first: list[Summary], key: Callable[[Point], tuple[float, ...
     return "no cell of this kind was valid" if unsound else NOT_MEASURED
 
 
-def _is_single_stream(point: Point) -> tuple[float, ...] | None:
+def is_single_stream(point: Point) -> tuple[float, ...] | None:
+    """How well it stands for one stream; None: not at all."""
     if point.concurrency != 1 or point.turns > 1:
         return None
     return (point.depth == 0, point.tg == 128, point.pp)
 
 
-def _is_load(point: Point) -> tuple[float, ...] | None:
+def is_load(point: Point) -> tuple[float, ...] | None:
+    """How well it stands for the most streams; None: not at all."""
     return None if point.concurrency is None or point.turns > 1 else (point.concurrency, -point.depth)
 
 

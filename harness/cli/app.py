@@ -14,6 +14,7 @@ import typer
 from harness.cli import (
     board,
     cost,
+    exports,
     facts,
     machine,
     machines,
@@ -42,6 +43,9 @@ app = typer.Typer(
 )
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(results.app, name="results")
+results.app.command("export")(exports.export)
+results.app.command("import")(exports.import_)
+results.app.command("imports")(exports.imports)
 app.add_typer(facts.app, name="facts")
 app.command("board")(board.board)
 app.command("site")(site.site)

@@ -55,21 +55,25 @@ def board(
 def whole(root: Path | None) -> Board:
     """All that is known on this machine. No network."""
     from harness import clock
-    from harness.board import join, measured, offers, published
+    from harness.board import foreign, imported, join, measured, offers, published
     from harness.facts import load as load_facts
     from harness.facts import prices
     from harness.recipe import catalog, load
     from harness.recipe.resolve import engine_of
-    from harness.store import query
+    from harness.store import imports, query
 
     recipes = [load.load(path) for path in catalog.paths(settings.recipe_folders())]
     facts, day = load_facts.load(settings.user_facts()), clock.utc_now().date()
     listed = prices.every(facts, day)
-    found = measured.rows(query.list_results(root or settings.results_root()))
+    place = root or settings.results_root()
+    found = measured.rows(query.list_results(place))
+    kept, broken = imports.every(place)
     return join.board(
         [offers.named(row, prices.at(row.provider, row.model, day), listed) if row.provider else row for row in found],
         published.rows((recipe, engine_of(recipe) or recipe.runtime) for recipe in recipes),
         day=day,
         facts=facts,
         offers=offers.rows(facts, listed),
+        imported=imported.rows((about, foreign.read(data, about.name)) for about, data in kept),
+        notes=broken,
     )

@@ -12,13 +12,14 @@ from harness.board.scaling import Step
 from harness.report import text
 from harness.schema.board import Board, Entry, Row
 
-MARKS = {"measured": "", "published": "*", "listed": "†", "claimed": "?", "computed": "", "assessed": "‡"}
+MARKS = {"measured": "", "published": "*", "listed": "†", "claimed": "?", "computed": "", "assessed": "‡", "imported": "§"}
 """Behind a number, by its origin."""
 LEGEND = {
     "published": "* published by somebody, not measured here",
     "listed": "† by its price list, or its terms",
     "claimed": "? claimed without evidence",
     "assessed": "‡ self-assessed, by public evidence",
+    "imported": "§ imported from another program's file, not measured here, not verifiable: raw data are missing",
 }
 AS_SAID = ("published", "listed", "claimed")
 """Others' figures have the digits that they gave them."""

@@ -8,9 +8,9 @@ import msgspec
 
 from harness.schema.facts import Source
 
-ORIGINS = ("measured", "published", "listed", "claimed", "computed", "assessed", "given")
+ORIGINS = ("measured", "published", "listed", "claimed", "computed", "assessed", "given", "imported")
 """By this harness here; by somebody for this very setup; a vendor's list; said somewhere without evidence; arithmetic over other entries;
-self-assessed against a framework; by who asked."""
+self-assessed against a framework; by who asked; by another program, in a file without raw data."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 # install.sh [CLIENT ...]: installs the load clients that ours is compared with (default: all).
 #
 #   .peers/llama-benchy/  .peers/aiperf/  .peers/guidellm/   an environment each, at the pins beside this file
+#   .peers/sparkrun/      only what its wheel holds: tests hold its CSV against ours, and take the functions that write it out of its source
 #   vllm, sglang          are in .engines/, where scripts/engines/install.sh puts them (13 GB)
 #
 # PYTHON names the Python of the environments (3.11 or newer; default python3). A part that is whole and has the present pins is left alone.
@@ -41,6 +42,19 @@ install() { # CLIENT
   say "$1: done after ${SECONDS} s"
 }
 
+unpacked() { # NAME: its wheel, without what it needs and whichever Python it asks for
+  local folder=$root/$1
+  if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$(key "$1")" ]; then return; fi
+  rm -rf "${folder:?}"
+  if ! "$python" -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python --only-binary :all: \
+    --target "$folder" -r "$here/$1.txt" >"$root/$1.log" 2>&1; then
+    fail "$1" "$(grep -m 1 -iE '^ *error' "$root/$1.log" || tail -n 1 "$root/$1.log")"
+    return 1
+  fi
+  key "$1" >"$folder/.stamp"
+  rm -f "$root/$1.failed"
+}
+
 engine() { # CLIENT
   if "$here/../engines/install.sh" "$1"; then
     rm -f "$root/$1.failed"
@@ -59,13 +73,14 @@ mkdir -p "$root"
 exec 9>"$root/.lock"
 flock 9 # a second run waits, then finds everything done
 failed=0
-[ $# -gt 0 ] || set -- llama-benchy aiperf guidellm vllm sglang
+[ $# -gt 0 ] || set -- llama-benchy aiperf guidellm sparkrun vllm sglang
 for client in "$@"; do
   case $client in
     llama-benchy | aiperf | guidellm) install "$client" || failed=1 ;;
+    sparkrun) unpacked "$client" || failed=1 ;;
     vllm | sglang) engine "$client" || failed=1 ;;
     *)
-      printf "peers: error: there is no client '%s'\nHint: choose from llama-benchy, aiperf, guidellm, vllm, sglang\n" "$client" >&2
+      printf "peers: error: there is no client '%s'\nHint: choose from llama-benchy, aiperf, guidellm, sparkrun, vllm, sglang\n" "$client" >&2
       exit 2
       ;;
   esac
