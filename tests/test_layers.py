@@ -42,6 +42,7 @@ CONDUCTOR = {
     "recompute",
     "reproduce",
     "session",
+    "sharing",
     "site",
     "spending",
     "unpack",
@@ -55,7 +56,7 @@ ALSO = {  # besides its own folder, the schema and the base
     "probe": {"hosts"},
     "board": {"measure", "facts"},
     "report": {"measure", "board"},
-    "share": {"store"},
+    "share": {"store", "recipe", "report"},
 }
 
 

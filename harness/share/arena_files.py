@@ -47,13 +47,14 @@ def files(shareable: Shareable) -> dict[str, bytes]:
     """Raises `UsageError` for a result that is none of the leaderboard's, `InvalidResult` where no cell can be told in its table."""
     stored = shareable.stored
     if why := _foreign(shareable):
-        raise UsageError(f"{stored.result.id}: {why}", "Spark Arena lists what a recipe does on a DGX Spark; send it elsewhere: --to file:DIR")
+        raise UsageError(
+            f"{stored.result.id}: {why}",
+            "Spark Arena lists what a recipe does on a DGX Spark; send it elsewhere: --to file:DIR",
+        )
     declared = load.loads(shareable.recipe, "recipe.yaml")
     effective = overrides.apply(declared, stored.plan.overrides).recipe
     image, pinned = _image(stored.result.image, effective)
-    published = msgspec.structs.replace(
-        effective, container=image, runtime=TAKEN_AS.get(effective.runtime, effective.runtime)
-    )
+    published = msgspec.structs.replace(effective, container=image, runtime=TAKEN_AS.get(effective.runtime, effective.runtime))
     recipe = export.export(published).encode()
     facts = _facts(shareable, published, raw=effective.container, pinned=pinned)
     facts["recipe"] |= {"hash": _sha256(export.export(declared).encode()), "effective_hash": _sha256(recipe)}

@@ -79,8 +79,12 @@ def device(auth: str, say: Say, sleep: Callable[[float], None] = clock.sleep) ->
     except msgspec.MsgspecError:
         code = None
     if code is None or not code.device_code or not code.user_code:
-        raise MachineError(f"{auth} gives no code to log in with: {_reason(reply)}", "try again later, or harness share login --browser")
-    say(f"Open {request.short(code.verification_url) or f'{auth}/device'} on any device and enter {request.short(code.user_code)}")
+        raise MachineError(
+            f"{auth} gives no code to log in with: {_reason(reply)}", "try again later, or harness share login --browser"
+        )
+    say(
+        f"Open {request.short(code.verification_url) or f'{auth}/device'} on any device and enter {request.short(code.user_code)}"
+    )
     interval = min(code.interval, LONGEST_INTERVAL_S) if code.interval > 0 else INTERVAL_S
     left = min(code.expires_in, LONGEST_EXPIRES_S)
     while left > 0:
@@ -136,7 +140,9 @@ def browser(auth: str, show: Say, ask: Callable[[str], str], *, port: int = CALL
     if not got[0].refresh_token:
         raise MachineError(f"{auth}: the login failed: {request.short(got[0].error)}", "try again, or without --browser")
     if not secrets.compare_digest(ask("Code that the page shows: ").strip().upper().encode(), challenge.encode()):
-        raise UsageError("that is not the code of this login, so it does not count", "try again: it is on the page that was opened")
+        raise UsageError(
+            "that is not the code of this login, so it does not count", "try again: it is on the page that was opened"
+        )
     return got[0].refresh_token
 
 

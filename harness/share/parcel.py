@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -10,6 +11,9 @@ import msgspec
 
 from harness.schema.consent import Audience, Receipt
 from harness.store.folder import Stored
+
+TOKEN = "token"
+"""Name of the secret that a target is given from --token-env or --token-file."""
 
 
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +68,11 @@ class Shareable(msgspec.Struct, frozen=True, kw_only=True):
     """Text of the recipe, redacted likewise."""
     bundle: bytes
     """The same as a bundle, which verifies."""
+
+    @property
+    def name(self) -> str:
+        """For a file or a folder."""
+        return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', self.stored.result.recipe_name).lstrip('.-')}-{self.stored.result.id}"
 
 
 class Target(Protocol):

@@ -204,7 +204,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 def replace(part: Path, path: Path) -> None:
     """Renames a synced file, and syncs the folder that says so."""
     part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    synced(path.parent)
+
+
+def synced(path: Path) -> None:
+    """What a folder says of its files is on the disk."""
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from io import BytesIO
+from logging import CRITICAL
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,15 +21,13 @@ from harness.report.exports import forum
 from harness.schema.bundle import Entry
 from harness.schema.consent import Audience, Receipt
 from harness.share import request
-from harness.share.parcel import Answer, Parcel, Shareable
+from harness.share.parcel import TOKEN, Answer, Parcel, Shareable
 
 if TYPE_CHECKING:
     import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-TOKENS = ("token", "HF_TOKEN")
-"""Names among the secrets; without either, the hub's own file is asked."""
 HUB = "https://huggingface.co"
 ASKED_AS_PR = "@pr"
 BRANCH = "main"
@@ -80,7 +79,8 @@ class HuggingFace:
     def files(self, shareable: Shareable, where: str) -> dict[str, bytes]:
         name, stored = f"{shareable.stored.result.id}.tar", shareable.stored
         told = forum.as_markdown(stored.result, stored.plan, stored.records).text
-        page = f"# {stored.result.id}\n\n{told}\nAll that these figures rest on is in `{name}`; `harness verify {name}` computes them again.\n"
+        rest = f"All that these figures rest on is in `{name}`: `harness verify {name}` computes them again."
+        page = f"# {stored.result.id}\n\n{told}\n{rest}\n"
         return {PAGE: page.encode(), name: shareable.bundle}
 
     def send(self, parcel: Parcel, secrets: Mapping[str, str], sent: frozenset[str], say: Say) -> Answer:
@@ -93,9 +93,15 @@ class HuggingFace:
             private = api.dataset_info(place.repo).private
         except _errors() as error:
             why = _why(error, token)
-            raise MachineError(f"{place.url}: {why}", "make that dataset repository on the hub, and use a token that may write to it") from None
-        say(f"{place.repo} is {'private' if private else 'public' if private is False else 'of unknown visibility'}: sending one commit")
-        add = [CommitOperationAdd(f"{folder}/{name}", BytesIO(data)) for name, data in parcel.files.items()]  # BytesIO: by plain HTTP
+            raise MachineError(
+                f"{place.url}: {why}", "make that dataset repository on the hub, and use a token that may write to it"
+            ) from None
+        say(
+            f"{place.repo} is {'private' if private else 'public' if private is False else 'of unknown visibility'}: sending one commit"
+        )
+        add = [
+            CommitOperationAdd(f"{folder}/{name}", BytesIO(data)) for name, data in parcel.files.items()
+        ]  # BytesIO: by plain HTTP
         lost, revision, reference = "", BRANCH, f"{place.url}/tree/{BRANCH}/{folder}"
         try:
             made = api.create_commit(
@@ -112,7 +118,9 @@ class HuggingFace:
             held = _held(api, place, revision, folder, parcel.files)
         except _errors() as error:
             seen = f"what is there cannot be asked: {_why(error, token)}"
-            return _none(parcel, f"{lost}; {seen}" if lost else f"it says that it has made commit {revision}, but {seen}", reference)
+            return _none(
+                parcel, f"{lost}; {seen}" if lost else f"it says that it has made commit {revision}, but {seen}", reference
+            )
         there = tuple(name for name, data in parcel.files.items() if _same(held.get(name), data))
         missing = tuple(name for name in parcel.files if name not in there)
         said = f"{revision[:12]} has these bytes, by the repository's own sums"
@@ -131,24 +139,27 @@ class HuggingFace:
         if place.pr:
             raise MachineError("a pull request is closed by hand, so nothing was asked", f"close it at {place.url}/discussions")
         api, token = _api(place, secrets)
-        folder, lost = f"results/{receipt.submission}", ""
+        folder = f"results/{receipt.submission}"
         try:
             held = _held(api, place, BRANCH, folder, receipt.files)
         except _errors() as error:
-            raise MachineError(f"{place.url}: {_why(error, token)}", "use a token that may write to it, or try again later") from None
+            raise MachineError(
+                f"{place.url}: {_why(error, token)}", "use a token that may write to it, or try again later"
+            ) from None
         if not held:
             return Answer(confirmed=True, said=f"{BRANCH} does not have these files any more")
+        said = "it says that it has deleted them"
         try:
             drop = [CommitOperationDelete(f"{folder}/{name}", is_folder=False) for name in held]
             api.create_commit(place.repo, drop, commit_message=f"Delete {folder}", repo_type="dataset")
         except _errors() as error:
-            lost = _why(error, token)
+            said = _why(error, token)
         try:
             held = _held(api, place, BRANCH, folder, receipt.files)
         except _errors() as error:
-            return Answer(confirmed=False, said=f"{lost or 'asked to delete them'}; what is there now cannot be asked: {_why(error, token)}")
+            return Answer(confirmed=False, said=f"{said}; what is there now cannot be asked: {_why(error, token)}")
         if held:
-            return Answer(confirmed=False, said=f"{lost or 'it says that it has deleted them'}; still there: {', '.join(held)}", missing=tuple(held))
+            return Answer(confirmed=False, said=f"{said}; still there: {', '.join(held)}")
         return Answer(confirmed=True, said=f"{BRANCH} does not have these files any more; the repository's history has")
 
 
@@ -180,7 +191,9 @@ def _secure(hub: str) -> bool:
 def _api(place: Place, secrets: Mapping[str, str]) -> tuple[HfApi, str]:
     """(the library, the token). It goes to the place that was agreed to, whatever the environment calls the hub."""
     import huggingface_hub
-    from huggingface_hub import constants, utils
+    from huggingface_hub import constants
+    from huggingface_hub.utils import logging
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if constants.HF_HUB_OFFLINE:
         raise MachineError("HF_HUB_OFFLINE is set, so nothing is sent to the hub", "unset it")
@@ -189,15 +202,22 @@ def _api(place: Place, secrets: Mapping[str, str]) -> tuple[HfApi, str]:
             f"HF_ENDPOINT is {request.short(constants.ENDPOINT)}, but what was agreed to is {place.hub}",
             "unset it, or write that hub's address: --to huggingface:https://HOST/OWNER/NAME",
         )
-    token = next(filter(None, map(secrets.get, TOKENS)), None) or (huggingface_hub.get_token() if place.hub == constants.ENDPOINT else None)
+    own = (
+        huggingface_hub.get_token if place.hub == constants.ENDPOINT else lambda: None
+    )  # HF_TOKEN, or the hub's own file: for that hub
+    token = secrets.get(TOKEN) or own()
     if not token:
-        raise MachineError(f"no token for {place.hub}", "log in: hf auth login; or set HF_TOKEN to one that may write to the repository")
+        raise MachineError(
+            f"no token for {place.hub}", "log in: hf auth login; or set HF_TOKEN to one that may write to the repository"
+        )
     constants.HF_HUB_DISABLE_TELEMETRY = True
     constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = True
-    utils.disable_progress_bars()
-    utils.logging.set_verbosity(utils.logging.CRITICAL)
+    disable_progress_bars()
+    logging.set_verbosity(CRITICAL)
     huggingface_hub.set_client_factory(_client)
-    return huggingface_hub.HfApi(endpoint=place.hub, token=token, library_name="spark-harness", library_version=__version__), token
+    return huggingface_hub.HfApi(
+        endpoint=place.hub, token=token, library_name="spark-harness", library_version=__version__
+    ), token
 
 
 def _client() -> httpx2.Client:
@@ -210,7 +230,9 @@ def _look(response: httpx2.Response) -> None:
     """Ends what the library would wait for (five times as long as it is told to, silently) or follow."""
     if response.status_code == 429:
         later = response.headers.get("retry-after", "")
-        raise Ended(f"it answers 429: too many requests{f', come back in {later} s' if re.fullmatch('[0-9]{1,6}', later) else ''}")
+        raise Ended(
+            f"it answers 429: too many requests{f', come back in {later} s' if re.fullmatch('[0-9]{1,6}', later) else ''}"
+        )
     if 300 <= response.status_code < 400:
         raise Ended(f"it sends us to {request.short(response.headers.get('location', 'nowhere'))}: nothing went there")
 
@@ -238,10 +260,14 @@ def _why(error: Exception, token: str) -> str:
     return f"it answers in a way that is not the hub's: {words or type(error).__name__}"
 
 
-def _held(api: HfApi, place: Place, revision: str, folder: str, files: Mapping[str, bytes] | Mapping[str, Entry]) -> dict[str, RepoFile]:
+def _held(
+    api: HfApi, place: Place, revision: str, folder: str, files: Mapping[str, bytes] | Mapping[str, Entry]
+) -> dict[str, RepoFile]:
     """What the repository has of these files."""
+    from huggingface_hub.hf_api import RepoFile
+
     found = api.get_paths_info(place.repo, [f"{folder}/{name}" for name in files], revision=revision, repo_type="dataset")
-    by_path = {file.path: file for file in found if hasattr(file, "blob_id")}
+    by_path = {file.path: file for file in found if isinstance(file, RepoFile)}
     return {name: by_path[f"{folder}/{name}"] for name in files if f"{folder}/{name}" in by_path}
 
 

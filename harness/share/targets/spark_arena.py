@@ -1,4 +1,5 @@
-"""Spark Arena's leaderboard: sparkrun's three files into the storage that its login names (protocol of sparkrun 0.4.2, `plugins/sparkarena`).
+"""Spark Arena's leaderboard: sparkrun's three files into the storage that its login names. The protocol is that of sparkrun 0.4.2's plugin
+`sparkarena`.
 
 A file counts as uploaded where the storage answers with its name, its size and the MD5 sum of our bytes. Whether the leaderboard takes the
 submission is decided later, and nobody here learns of it.
@@ -19,17 +20,13 @@ from harness.errors import MachineError, UsageError
 from harness.schema.consent import Audience, Receipt
 from harness.share import arena_files, arena_login, request
 from harness.share.arena_login import AUTH, Login
-from harness.share.parcel import Answer, Parcel, Shareable
+from harness.share.parcel import TOKEN, Answer, Parcel, Shareable
 from harness.share.request import Reply
 from harness.typed import decoded
 
-TOKEN = "token"
-"""Its name among the secrets: what `harness share login` got."""
 STORAGE = "https://firebasestorage.googleapis.com"
-LATER = (
-    "whether the leaderboard takes them is decided there later, and not known here: "
-    "see that it is listed before you call it published"
-)
+LATER = "whether the leaderboard takes them is decided there later, and not known here"
+MEANING = {401: "the login is not taken", 403: "it may not be written there", 429: "too many requests"}
 
 Say = Callable[[str], None]
 
@@ -103,7 +100,8 @@ def hosts(where: str) -> tuple[str, str]:
         return AUTH, STORAGE
     if not request.loopback(where):
         raise UsageError(
-            f"--to spark-arena:{where}: its address is always the same", "write --to spark-arena; http://127.0.0.1:PORT is for tests"
+            f"--to spark-arena:{where}: its address is always the same",
+            "write --to spark-arena; http://127.0.0.1:PORT is for tests",
         )
     return where, where
 
@@ -133,7 +131,9 @@ def _upload(storage: str, login: Login, name: str, data: bytes, refresh_token: s
         held = Held()
     if not (held.name and held.size and held.md5Hash):
         return "the storage answers 200, but does not say what it has"
-    wanted = Held(name, login.bucket, str(len(data)), base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode())
+    wanted = Held(
+        name, login.bucket, str(len(data)), base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+    )
     if (held.name, held.bucket or login.bucket, str(held.size), held.md5Hash) != msgspec.structs.astuple(wanted):
         return "the storage answers 200, but with the name, size or MD5 sum of something else"
     return ""
@@ -141,7 +141,7 @@ def _upload(storage: str, login: Login, name: str, data: bytes, refresh_token: s
 
 def _refusal(reply: Reply, *secrets: str) -> str:
     later = f", come back in {reply.later_s} s" if reply.later_s is not None else ""
-    what = {401: "the login is not taken", 403: "it may not be written there", 429: "too many requests"}.get(reply.status, "it is not taken")
+    what = MEANING.get(reply.status, "it is not taken")
     try:
         words = decoded(reply.body, Fault).error.message
     except msgspec.MsgspecError:
