@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import MachineError
@@ -27,7 +28,8 @@ def save(path: Path, secret: str) -> None:
     except OSError as error:
         raise MachineError(f"{path}: the login cannot be kept: {error.strerror}", "make its folder writable for you") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def load(path: Path) -> str | None:
