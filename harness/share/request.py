@@ -36,16 +36,18 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
         return short(self.body.decode("utf-8", "replace"))
 
 
-def send(base: str, method: str, path: str, headers: Mapping[str, str], data: bytes | None = None) -> Reply:
+def send(
+    base: str, method: str, path: str, headers: Mapping[str, str], data: bytes | None = None, *, patience_s: float = PATIENCE_S
+) -> Reply:
     """To `base`, which is `http(s)://host[:port]`, on a connection of its own."""
-    place = urlsplit(base)
-    connection = _connection(place)
+    connection = _connection(urlsplit(base), patience_s)
     try:
         connection.connect()
     except OSError as error:  # a certificate that cannot be trusted, too: nothing was said to whoever has it
         connection.close()
         return Reply(body=_why(error), reached=False)
-    limit = threading.Timer(PATIENCE_S + len(data or b"") / SLOWEST_BYTES_S, _cut, (connection.sock,))
+    ended = threading.Event()
+    limit = threading.Timer(patience_s + len(data or b"") / SLOWEST_BYTES_S, _cut, (connection.sock, ended))
     limit.daemon = True
     limit.start()
     try:
@@ -54,10 +56,13 @@ def send(base: str, method: str, path: str, headers: Mapping[str, str], data: by
         except (BrokenPipeError, ConnectionResetError):
             pass  # it may have answered before it had read everything
         response = connection.getresponse()
+        body = response.read(LARGEST_ANSWER)
+        if ended.is_set():
+            return Reply(body=b"it took too long, so it was cut off")
         later = response.getheader("retry-after", "")
         return Reply(
             status=response.status,
-            body=response.read(LARGEST_ANSWER),
+            body=body,
             later_s=int(later) if re.fullmatch("[0-9]{1,6}", later) else None,
         )
     except (OSError, HTTPException, ValueError) as error:
@@ -90,13 +95,14 @@ def without(text: str, *secrets: str) -> str:
     return text
 
 
-def _connection(place: SplitResult) -> HTTPConnection:
+def _connection(place: SplitResult, patience_s: float) -> HTTPConnection:
     if place.scheme == "https":
-        return HTTPSConnection(place.hostname or "", place.port, timeout=PATIENCE_S, context=ssl.create_default_context())
-    return HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE_S)
+        return HTTPSConnection(place.hostname or "", place.port, timeout=patience_s, context=ssl.create_default_context())
+    return HTTPConnection(place.hostname or "", place.port, timeout=patience_s)
 
 
-def _cut(connection: socket) -> None:
+def _cut(connection: socket, ended: threading.Event) -> None:
+    ended.set()
     with suppress(OSError):
         connection.shutdown(SHUT_RDWR)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
 from logging import CRITICAL
@@ -109,7 +110,10 @@ class HuggingFace:
             )
             if not OID.fullmatch(str(made.oid)):
                 raise ValueError("it names no commit")
-            revision, reference = made.oid, f"{place.url}/tree/{made.oid}/{folder}"
+            if made.pr_revision:
+                revision, reference = made.pr_revision, f"{place.url}/discussions/{made.pr_num}"
+            else:
+                revision, reference = made.oid, f"{place.url}/tree/{made.oid}/{folder}"
         except _errors() as error:
             lost = _why(error, token)
         if lost and place.pr:
@@ -214,16 +218,17 @@ def _api(place: Place, secrets: Mapping[str, str]) -> tuple[HfApi, str]:
     constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = True
     disable_progress_bars()
     logging.set_verbosity(CRITICAL)
-    huggingface_hub.set_client_factory(_client)
+    huggingface_hub.set_client_factory(partial(_client, proxy=not request.loopback(place.hub)))
     return huggingface_hub.HfApi(
         endpoint=place.hub, token=token, library_name="spark-harness", library_version=__version__
     ), token
 
 
-def _client() -> httpx2.Client:
+def _client(proxy: bool) -> httpx2.Client:
+    """`proxy`: one that the environment names is used."""
     import httpx2
 
-    return httpx2.Client(timeout=PATIENCE_S, follow_redirects=False, event_hooks={"response": [_look]})
+    return httpx2.Client(timeout=PATIENCE_S, follow_redirects=False, trust_env=proxy, event_hooks={"response": [_look]})
 
 
 def _look(response: httpx2.Response) -> None:
@@ -241,12 +246,14 @@ def _errors() -> tuple[type[Exception], ...]:
     """What the library raises: for faults of the network and of the hub, and for answers that it did not expect."""
     import httpx2
 
-    return httpx2.HTTPError, OSError, Ended, ValueError, KeyError, TypeError, AttributeError, IndexError
+    return httpx2.HTTPError, OSError, Ended, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError
 
 
 def _why(error: Exception, token: str) -> str:
     from huggingface_hub.errors import HfHubHTTPError
 
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # of a large file it says only that it failed
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         words = request.short(request.without(error.server_message or "", token))
