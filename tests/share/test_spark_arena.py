@@ -121,7 +121,14 @@ def test_accepted_by_the_storage_is_not_accepted_by_the_board() -> None:
     assert UUID(own).version == 4
     assert answer.reference == f"gs://{BUCKET}/{folder}{own}"
     assert {name.split("/", 3)[3]: data for name, data in arena.stored.items()} == parcel.files
-    assert {request.headers["content-type"] for request in arena.requests[1:]} == {"application/octet-stream"}
+    asked = [(request.method, request.path, request.headers["content-type"]) for request in arena.requests]
+    begin = f"/v0/b/{BUCKET}/o?name=submissions%2F{USER}%2F{own}%2F"
+    assert asked == [  # what sparkrun 0.4.2's own upload asked this server for, its submission aside (2026-11-25)
+        ("POST", "/exchange", "application/json"),
+        ("POST", f"{begin}recipes%2Frecipe.yaml", "application/octet-stream"),
+        ("POST", f"{begin}logs%2Fbenchmark.csv", "application/octet-stream"),
+        ("POST", f"{begin}metadata%2Fmetadata.json", "application/octet-stream"),
+    ]
 
 
 def test_the_same_submission_is_the_same_place() -> None:

@@ -206,10 +206,12 @@ def _api(place: Place, secrets: Mapping[str, str]) -> tuple[HfApi, str]:
             f"HF_ENDPOINT is {request.short(constants.ENDPOINT)}, but what was agreed to is {place.hub}",
             "unset it, or write that hub's address: --to huggingface:https://HOST/OWNER/NAME",
         )
-    own = (
-        huggingface_hub.get_token if place.hub == constants.ENDPOINT else lambda: None
-    )  # HF_TOKEN, or the hub's own file: for that hub
-    token = secrets.get(TOKEN) or own()
+    token = secrets.get(TOKEN)
+    if not token and place.hub == constants.ENDPOINT:  # what is kept, or in HF_TOKEN, is for that hub and no other
+        try:
+            token = huggingface_hub.get_token()
+        except _errors() as error:
+            raise MachineError(f"no token for {place.hub}: {_why(error, '')}", "name one: --token-env NAME") from None
     if not token:
         raise MachineError(
             f"no token for {place.hub}", "log in: hf auth login; or set HF_TOKEN to one that may write to the repository"
@@ -245,8 +247,20 @@ def _look(response: httpx2.Response) -> None:
 def _errors() -> tuple[type[Exception], ...]:
     """What the library raises: for faults of the network and of the hub, and for answers that it did not expect."""
     import httpx2
+    from huggingface_hub.errors import OIDCError
 
-    return httpx2.HTTPError, OSError, Ended, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError
+    return (
+        httpx2.HTTPError,
+        OSError,
+        Ended,
+        OIDCError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    )
 
 
 def _why(error: Exception, token: str) -> str:
