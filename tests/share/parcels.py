@@ -24,7 +24,7 @@ container: vllm/vllm-openai:v0.32.0
 solo_only: true
 metadata: {model_params: 7B, num_layers: 32, description: about it}
 env: {HF_TOKEN: $HF_TOKEN, VLLM_LOGGING_LEVEL: INFO}
-defaults: {port: 8000, max_model_len: 4096, tensor_parallel: 2}
+defaults: {port: 8000, max_model_len: 4096, tensor_parallel: 2, pipeline_parallel: 1}
 command: vllm serve org/model-7b --port {port} --max-model-len {max_model_len} -tp {tensor_parallel}
 harness: {profile: quick}
 """

@@ -58,8 +58,8 @@ def test_slow_down_is_heeded() -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (web.Answer(410, {"error": "expired"}), "expired"),
-        (web.Answer(400, {"error": "expired_token"}), "expired"),
+        (web.Answer(410, {"error": "gone"}), "has expired before"),
+        (web.Answer(400, {"error": "expired_token"}), "has expired before"),
         (web.Answer(403, {"error": "access_denied"}), "denied"),
         (web.Answer(400, {"error": "access_denied"}), "denied"),
         (web.Answer(200, {"status": "denied"}), "denied"),
@@ -141,7 +141,7 @@ def asked(request: urllib.request.Request) -> int:
 
 
 @pytest.mark.parametrize("way", [get, post])
-def test_a_browser_brings_the_token(way: Callable[..., int]) -> None:
+def test_a_browser_brings_the_token(way: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
     statuses: list[int] = []
 
     def page(callback: str, state: str, code: str) -> None:
@@ -151,6 +151,7 @@ def test_a_browser_brings_the_token(way: Callable[..., int]) -> None:
 
     assert browser(page, lambda code: f" {code.lower()} ") == REFRESH
     assert statuses == [204, 200]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("way", [get, post])
@@ -182,6 +183,7 @@ def test_what_is_no_answer_of_the_page() -> None:
     def page(callback: str, state: str, code: str) -> None:
         for body in (b"", b"[]", b"{", b'{"state": {"a": 1}, "token": 1}', b"x" * (1 << 17)):
             asked(urllib.request.Request(callback, body))
+        post(callback, token="x" * (1 << 17), state=state)
         port = urlsplit(callback).port
         assert port is not None
         with socket.create_connection(("127.0.0.1", port)) as sock:

@@ -175,7 +175,7 @@ def test_a_commit_without_one_file_or_with_another(how: str, name: str) -> None:
         web.Answer(200, []),
         web.Answer(200, b"ok"),
         web.Answer(200, [{"type": "file"}]),
-        web.Answer(200, [{"type": "directory", "path": FOLDER, "oid": "0" * 40}]),
+        web.Answer(200, [{"type": "directory", "path": f"{FOLDER}/README.md", "oid": "0" * 40}]),
         web.Answer(500, {}),
         CUT,
     ],
@@ -232,9 +232,9 @@ def test_it_is_taken_back_and_the_history_is_not() -> None:
     assert answer.confirmed
     assert "the repository's history has" in answer.said
     assert hub.main == {"mine.txt": b"stays"}
-    commits = len(hub.commits)
+    hub.steps.clear()
     assert withdraw(hub, parcel).confirmed
-    assert len(hub.commits) == commits
+    assert hub.steps == ["ask"]
 
 
 def test_it_says_that_it_has_deleted_them() -> None:
@@ -334,6 +334,7 @@ def test_the_environment_says_who_one_is_and_not_where_it_goes(tmp_path: Path) -
         where = f"{hub.url}/{REPO}"
         assert "confirmed=True" in elsewhere(where, tmp_path / "none", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
         assert "confirmed=True" in elsewhere(where, tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN="")
+        assert all(REPO in request.path for request in hub.requests), "it looks up nothing else there"
         hub.requests.clear()
         told = elsewhere(where, tmp_path / "none", HF_ENDPOINT="", HF_TOKEN=TOKEN)
         assert f"no token for {hub.url}" in told, "a token for the hub goes to no other"

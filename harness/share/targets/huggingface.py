@@ -216,8 +216,8 @@ def _api(place: Place, secrets: Mapping[str, str]) -> tuple[HfApi, str]:
         raise MachineError(
             f"no token for {place.hub}", "log in: hf auth login; or set HF_TOKEN to one that may write to the repository"
         )
-    constants.HF_HUB_DISABLE_TELEMETRY = True
-    constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = True
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # which would name what runs here, and ask the hub for a list to know it by
+    constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = True  # or its own would be looked for again, and renewed on the way
     disable_progress_bars()
     logging.set_verbosity(CRITICAL)
     huggingface_hub.set_client_factory(partial(_client, proxy=not request.loopback(place.hub)))
