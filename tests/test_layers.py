@@ -35,6 +35,7 @@ CONDUCTOR = {
     "fits",
     "instruments",
     "measuring",
+    "naming",
     "offline",
     "observe",
     "order",

@@ -12,10 +12,11 @@ import typer
 from typer.core import TyperGroup
 
 from harness.cli import settings
+from harness.errors import one_line
 
 if TYPE_CHECKING:
     from harness.share.terminal import Terminal
-    from harness.sharing import Ready
+    from harness.sharing import Order, Ready
 
 DEFAULT = "result"
 
@@ -72,10 +73,18 @@ def result(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Sign with this key.  [default: that of ~/.ssh]")
     ] = None,
+    public: Annotated[
+        list[str] | None, typer.Option("--public", metavar="NAME", help="Everybody may read this name (repeatable).")
+    ] = None,
+    call: Annotated[
+        list[str] | None, typer.Option("--call", metavar="NAME=OTHER", help="Put another name for this one (repeatable).")
+    ] = None,
     token_env: TokenEnv = None,
     token_file: TokenFile = None,
 ) -> None:
     """Show what would be sent, to whom and on which terms; ask; and send it."""
+    from msgspec.structs import replace
+
     from harness import sharing
     from harness.errors import NotConfirmed, UsageError
     from harness.report import share as report
@@ -87,24 +96,24 @@ def result(
         raise UsageError("--dry-run, --consent-file and --consent are three different things", "name one of them")
     target, where = sharing.address(to)
     path = query.find(root or settings.results_root(), which)
-    key = key or (signatures.own_key(Path.home() / ".ssh") if sign else None)
     secrets = _secrets(token_env, token_file)
-
-    def prepared() -> Ready:
-        return sharing.prepare(path, target, where, settings.state_folder(), key=key, secrets=secrets)
-
+    order = _order(path, target, where, _said(public or [], call or []), secrets)
+    if sign or key:
+        order = replace(order, key=key or signatures.own_key(Path.home() / ".ssh"))
     if dry_run is not None:
-        ready = prepared()
+        ready = sharing.prepare(order)
         sharing.dry_run(ready, dry_run)
         print("\n\n".join(_shown(ready, fields, exact, settings.width())))
+        for one in sharing.questions(order):
+            print(f"The {one.kind} '{one.name}' has a random name: it is not known to be public (--public, --call).")
         print(f"\n{dry_run} has these very bytes. Nothing was sent.")
         return
     if consent is not None:
-        ready = prepared()
+        ready = sharing.prepared_before(order, consent)
         agreed = sharing.agreed_before(ready, consent)
     else:
         with terminal.opened() as tty:
-            ready = prepared()
+            ready = sharing.prepare(_named(tty, order))
             _ask(tty, ready, fields, exact)
         if consent_file is not None:
             agreed = sharing.agree_later(ready, consent_file)
@@ -162,6 +171,48 @@ def withdraw(
     if not receipt.withdrawal.confirmed:
         raise NotConfirmed(report.withdrawn(receipt), receipt.audience.withdrawal)
     print(report.withdrawn(receipt))
+
+
+def _order(path: Path, target: str, where: str, said: dict[str, str], secrets: dict[str, str]) -> Order:
+    from harness import naming, sharing
+    from harness.share.names import ASKED
+    from harness.store import folder
+
+    stored = folder.read(path)
+    shipped = settings.recipe_folders()[2:]
+    return sharing.Order(
+        path=path,
+        target=target,
+        where=where,
+        state=settings.state_folder(),
+        stored=stored,
+        names=naming.names(stored, shipped, dict.fromkeys(ASKED, said), settings.system_root()),
+        secrets=frozenset([*naming.secrets(os.environ), *secrets.values()]),
+    )
+
+
+def _said(public: list[str], call: list[str]) -> dict[str, str]:
+    """What names are called."""
+    from harness.errors import UsageError
+
+    if wrong := [words for words in call if not all(words.partition("="))]:
+        raise UsageError(f"--call {wrong[0]}: not of the form NAME=OTHER", "write it like --call acme/one=a-model")
+    return {name: name for name in public} | dict(words.split("=", 1) for words in call)
+
+
+def _named(tty: Terminal, order: Order) -> Order:
+    """The order with what its owner says of names that are on no list."""
+    from msgspec.structs import replace
+
+    from harness import sharing
+
+    said = {kind: dict(known) for kind, known in order.names.said.items()}
+    for one in sharing.questions(order):
+        tty.say(f"\nThe {one.kind} '{one_line(one.name)}' is not known to be public.")
+        answer = tty.ask("Type yes if everybody may read that name, or another name for it; nothing gives it a random one:")
+        if answer:
+            said.setdefault(one.kind, {})[one.name] = one.name if answer == "yes" else answer
+    return replace(order, names=replace(order.names, said=said))
 
 
 def _ask(tty: Terminal, ready: Ready, fields: bool, exact: bool) -> None:
