@@ -46,6 +46,7 @@ CONDUCTOR = {
     "spending",
     "unpack",
     "verify",
+    "whose",
 }
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},
