@@ -132,6 +132,9 @@ def prepared_before(order: Order, file: Path) -> Ready:
     audience, found = TARGETS[order.target].audience(order.where), kept.by_submission(order.state, agreed.submission)
     if found is None:
         raise NoConsent(f"--consent {file}: the bytes that it is for are not kept here any more", consent.LOOK_AGAIN)
+    if (agreed.target, agreed.where) != (order.target, order.where):
+        what = f"{agreed.target}:{agreed.where}, not for {order.target}:{order.where}"
+        raise NoConsent(f"--consent {file}: it is for {what}", consent.LOOK_AGAIN)
     if found.origin.partition(" ")[0] != _evidence(order.path):
         raise NoConsent(f"--consent {file}: {order.path} is not what was looked at then", consent.LOOK_AGAIN)
     return _ready(order, found, audience)

@@ -35,7 +35,6 @@ CONDUCTOR = {
     "fits",
     "instruments",
     "measuring",
-    "naming",
     "offline",
     "observe",
     "order",
@@ -48,6 +47,7 @@ CONDUCTOR = {
     "spending",
     "unpack",
     "verify",
+    "whose",
 }
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from harness.sharing import Order, Ready
 
 DEFAULT = "result"
+LEAST_SECRET = 8
+"""Characters of a secret in a variable: what is shorter is a setting."""
 
 
 class _Group(TyperGroup):
@@ -174,20 +176,22 @@ def withdraw(
 
 
 def _order(path: Path, target: str, where: str, said: dict[str, str], secrets: dict[str, str]) -> Order:
-    from harness import naming, sharing
+    from harness import secret, sharing, whose
+    from harness.recipe import catalog
     from harness.share.names import ASKED
     from harness.store import folder
 
     stored = folder.read(path)
-    shipped = settings.recipe_folders()[2:]
+    shipped = catalog.paths(settings.recipe_folders()[2:])
+    known = (value for name, value in os.environ.items() if secret.in_name(name) and len(value) >= LEAST_SECRET)
     return sharing.Order(
         path=path,
         target=target,
         where=where,
         state=settings.state_folder(),
         stored=stored,
-        names=naming.names(stored, shipped, dict.fromkeys(ASKED, said), settings.system_root()),
-        secrets=frozenset([*naming.secrets(os.environ), *secrets.values()]),
+        names=whose.names(stored, shipped, dict.fromkeys(ASKED, said), settings.system_root()),
+        secrets=frozenset([*known, *secrets.values()]),
     )
 
 

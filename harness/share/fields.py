@@ -366,3 +366,15 @@ _EMPTY: dict[type[msgspec.inspect.Type], Any] = {
     msgspec.inspect.VarTupleType: (),
     msgspec.inspect.DictType: {},
 }
+
+
+def shown() -> str:
+    """The table as Markdown, fields with the same rule in one line."""
+    lines = ["| Of | Fields | | What leaves |", "|---|---|---|---|"]
+    for kind, known in TABLE.items():
+        alike: dict[Rule, list[str]] = {}
+        for field, rule in known.items():
+            alike.setdefault(rule, []).append(f"`{field}`")
+        name = f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}"
+        lines += [f"| `{name}` | {' '.join(names)} | {rule.how} | {rule.what} |" for rule, names in alike.items()]
+    return "\n".join(lines)

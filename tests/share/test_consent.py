@@ -13,11 +13,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import clock
+from harness import clock, sharing
 from harness.errors import NoConsent
 from harness.schema.consent import Audience, Consent
 from harness.share import consent
+from harness.share.names import Names
 from harness.share.parcel import Parcel
+from harness.store import folder
 from tests.share.sitting import CTRL_C, CTRL_D, Place, Sitting
 
 NO_CONSENT = 13
@@ -123,12 +125,15 @@ def test_the_background_of_a_terminal_is_not_asked(place: Place, stick: Path) ->
     assert "runs in the background" in seen
 
 
+def order(place: Place, to: str) -> sharing.Order:
+    target, where = sharing.address(to)
+    stored = folder.read(place.result)
+    return sharing.Order(path=place.result, target=target, where=where, state=place.state, stored=stored, names=Names())
+
+
 def test_each_submission_has_another_phrase(place: Place, stick: Path) -> None:
-    phrases = []
-    for _ in range(2):
-        with place.sit("latest", "--to", f"file:{stick}") as sitting:
-            phrases.append(sitting.phrase())
-    assert phrases[0] != phrases[1]
+    one, two = (sharing.prepare(order(place, f"file:{stick}")).parcel for _ in range(2))
+    assert (one.submission != two.submission, consent.phrase(one) != consent.phrase(two)) == (True, True)
 
 
 def test_a_result_that_changes_while_it_is_looked_at_is_not_sent(place: Place, stick: Path) -> None:
@@ -198,13 +203,10 @@ def test_a_consent_file_sends_once_without_a_terminal(agreed: Kept, place: Place
     (receipt,) = place.receipts()
     assert (receipt.consent, receipt.confirmed) == ("file", True)
     (stick / NAME).unlink()
-    again = [
-        agreed.used(),
-        agreed.used(*agreed.to, "--consent", copy),
-        agreed.used(*agreed.to, "--consent", copy, XDG_STATE_HOME=str(tmp_path / "state")),
-    ]
-    assert [done.returncode for done in again] == [NO_CONSENT, NO_CONSENT, 7], again[2].stderr
-    assert "it was used already" in again[0].stderr
+    again = agreed.used(*agreed.to, "--consent", copy)
+    assert (again.returncode, "it was used already" in again.stderr) == (NO_CONSENT, True)
+    again = agreed.used(*agreed.to, "--consent", copy, XDG_STATE_HOME=str(tmp_path / "state"))
+    assert (again.returncode, "there is a receipt of this consent" in again.stderr) == (7, True)
     assert empty(stick)
 
 
@@ -223,36 +225,42 @@ def test_of_two_that_use_it_at_once_one_sends(agreed: Kept, place: Place, stick:
     assert len(place.receipts()) == 1
 
 
-def test_a_consent_for_one_place_is_none_for_another(agreed: Kept, stick: Path, tmp_path: Path) -> None:
+def test_a_consent_for_one_place_is_none_for_another(place: Place, stick: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    subprocess.run(["git", "init", "-q", str(tmp_path / "repo")], check=True)
-    subprocess.run(["git", "-C", str(tmp_path / "repo"), "config", "user.email", "a@b.c"], check=True)
-    subprocess.run(["git", "-C", str(tmp_path / "repo"), "config", "user.name", "a"], check=True)
-    for to in (f"file:{tmp_path / 'other'}", f"git:{tmp_path / 'repo'}", f"git:{stick}"):
-        done = agreed.used("latest", "--to", to, "--consent", agreed.file)
-        assert done.returncode in (2, NO_CONSENT), done.stderr
-    assert agreed.used().returncode == 0, "and for its own it still is one"
-    assert empty(tmp_path / "other")
-    assert not empty(stick)
+    file, to = tmp_path / "agreed", f"file:{stick}"
+    sharing.agree_later(sharing.prepare(order(place, to)), file)
+    for other in (f"file:{tmp_path / 'other'}", "http://127.0.0.1:9", "https://collector.example.org"):
+        with pytest.raises(NoConsent, match=f"it is for file:{stick}, not for"):
+            sharing.agreed_before(sharing.prepared_before(order(place, other), file), file)
+    sharing.agreed_before(sharing.prepared_before(order(place, to), file), file)  # and for its own it still is one
+    with pytest.raises(NoConsent, match="it was used already"):
+        sharing.prepared_before(order(place, to), file)
 
 
-def test_a_consent_for_some_bytes_is_none_for_others(agreed: Kept, place: Place, stick: Path) -> None:
+def test_a_consent_for_some_bytes_is_none_for_others(place: Place, stick: Path, tmp_path: Path) -> None:
+    file, it = tmp_path / "agreed", order(place, f"file:{stick}")
+    sharing.agree_later(sharing.prepare(it), file)
+
+    def use() -> Consent:
+        return sharing.agreed_before(sharing.prepared_before(it, file), file)
+
     log = place.result / "logs" / "engine.log"
     before = log.read_bytes()
     log.write_bytes(before + b"more\n")
-    done = agreed.used()
-    assert (done.returncode, empty(stick)) == (NO_CONSENT, True)
-    assert "is not what was looked at then" in done.stderr
+    with pytest.raises(NoConsent, match="is not what was looked at then"):
+        use()
     log.write_bytes(before)
     (parcel,) = (place.state / "parcels").iterdir()
     kept = parcel.read_bytes()
-    parcel.write_bytes(kept.replace(b"SmolLM2", b"SmolLM3"))
-    assert agreed.used().returncode == NO_CONSENT
+    parcel.write_bytes(kept.replace(b'"embedded"', b'"unbedded"'))
+    assert parcel.read_bytes() != kept
+    with pytest.raises(NoConsent, match="it is for other bytes than would be sent"):
+        use()
     parcel.unlink()
-    assert agreed.used().returncode == NO_CONSENT
-    assert empty(stick)
+    with pytest.raises(NoConsent, match="are not kept here any more"):
+        use()
     parcel.write_bytes(kept)
-    assert agreed.used().returncode == 0
+    use()
 
 
 def test_an_altered_or_made_up_consent_is_none(agreed: Kept, place: Place, stick: Path) -> None:
