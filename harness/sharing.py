@@ -148,6 +148,11 @@ def _ready(order: Order, found: Kept, audience: Audience) -> Ready:
     return Ready(path=order.path, state=order.state, kept=found, audience=audience)
 
 
+def check(ready: Ready, secrets: Mapping[str, str]) -> None:
+    """Before anybody is asked, or a consent used: whether it could be sent at all. Raises `UsageError`, `MachineError`."""
+    TARGETS[ready.parcel.target].check(ready.parcel, secrets)
+
+
 def dry_run(ready: Ready, to: Path) -> None:
     """Writes the very bytes into a new folder, and keeps them to be sent. Raises `UsageError`, `StoreError`."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):

@@ -112,10 +112,13 @@ def result(
         return
     if consent is not None:
         ready = sharing.prepared_before(order, consent)
+        sharing.check(ready, secrets)
         agreed = sharing.agreed_before(ready, consent)
     else:
         with terminal.opened() as tty:
             ready = sharing.prepare(_named(tty, order))
+            if consent_file is None:
+                sharing.check(ready, secrets)
             _ask(tty, ready, fields, exact)
         if consent_file is not None:
             agreed = sharing.agree_later(ready, consent_file)

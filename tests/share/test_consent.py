@@ -13,13 +13,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import clock, sharing
+from harness import clock, sharing, verify
 from harness.errors import NoConsent
 from harness.schema.consent import Audience, Consent
 from harness.share import consent
 from harness.share.names import Names
 from harness.share.parcel import Parcel
 from harness.store import folder
+from tests.share import forger
 from tests.share.sitting import CTRL_C, CTRL_D, Place, Sitting
 
 NO_CONSENT = 13
@@ -338,3 +339,43 @@ def test_the_parcels_sum_is_of_everything() -> None:
         msgspec.structs.replace(parcel, files=files) for files in ({"a": b"c"}, {"b": b"b"}, {"a": b"b", "c": b""}, {})
     ]
     assert len({each.sha256 for each in (parcel, *others)}) == 1 + len(others)
+
+
+def test_names_that_nobody_knows_are_asked_for(place: Place, stick: Path) -> None:
+    for name in ("result.json", "plan.json"):
+        forger.change_json(place.result / name, lambda it: it.update(model="acme/unheard-of-7b"))
+    to = ("latest", "--to", f"file:{stick}", "--fields")
+    for typed, left, gone in (("", "model-[0-9a-f]{6}", "unheard"), ("yes", "acme/unheard-of-7b", "model-")):
+        with place.sit(*to) as sitting:
+            sitting.until("model 'acme/unheard-of-7b' is not known to be public")
+            sitting.until("random one:")
+            start = len(sitting.seen)
+            sitting.type(typed)
+            sitting.until(r"\n:")
+            sitting.type("q", end="")
+            sitting.phrase()
+            assert re.search(f"Names +model {left}", sitting.seen)
+            assert gone not in sitting.seen[start:].removeprefix(typed)
+    done = place.share(*to, "--dry-run", place.home / "dry", "--call", "acme/unheard-of-7b=Ours")
+    assert "recipe smollm2" in done.stdout
+    assert "unheard" not in done.stdout
+    assert '"Ours"' in done.stdout
+
+
+def test_a_secret_stops_it_before_anything_is_shown(place: Place, stick: Path) -> None:
+    """One that looks like none, too, if a variable holds it."""
+    done = place.share("latest", "--to", f"file:{stick}", "--dry-run", place.home / "dry", MY_API_KEY="smollm2-135m-cpu")
+    assert (done.returncode, done.stdout) == (8, "")
+    assert "holds what must not leave" in done.stderr
+    assert not (place.home / "dry").exists()
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not here")
+def test_what_is_shared_can_be_signed(place: Place, stick: Path) -> None:
+    key = place.home / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    ready = sharing.prepare(msgspec.structs.replace(order(place, f"file:{stick}"), key=key))
+    (data,) = ready.parcel.files.values()
+    (stick / "it.tar").write_bytes(data)
+    found = {check.name: check for check in verify.checks(stick / "it.tar")}
+    assert (found["files"].status, found["signature"].status, found["figures"].status) == ("pass", "pass", "pass")

@@ -16,7 +16,7 @@ from harness.schema.consent import Receipt
 from harness.share.parcel import TOKEN, Answer, Parcel
 from harness.share.targets.http import LARGEST_ANSWER, Http
 from tests.share import collecting
-from tests.share.collecting import Play, accept, collector, drip, drop, early, raw, says, silent
+from tests.share.collecting import Play, accept, collector, drip, drop, early, hang, raw, says, silent
 from tests.share.sitting import Place
 from tests.tls_relay import tls
 
@@ -262,6 +262,26 @@ class TestWithAPerson:
                 for path in place.home.rglob("*")
                 if path.is_file() and path != token
             )
+
+    def test_one_that_is_killed_is_not_called_anything(self, place: Place) -> None:
+        """The receipt is there before the first byte; what goes the next time is the same submission."""
+        with collector(hang, accept) as server:
+            to = ("latest", "--to", server.url, "--token-env", "A_TOKEN")
+            with place.sit(*to, A_TOKEN="s3cret") as sitting:
+                sitting.type(sitting.phrase())
+                server.arrived.wait(30)
+                sitting.process.kill()
+                sitting.end()
+            (receipt,) = place.receipts()
+            assert (receipt.ended, receipt.confirmed) == (None, False)
+            assert "what arrived is not known" in " ".join(place.share("list").stdout.split())
+            assert place.agree(*to, A_TOKEN="s3cret")[0] == 0
+            assert len({(request.path, request.body) for request in server.seen}) == 1
+
+    def test_without_a_token_nobody_is_asked(self, place: Place) -> None:
+        with place.sit("latest", "--to", "http://127.0.0.1:9") as sitting:
+            code, seen = sitting.end()
+        assert (code, "a collector asks for a token" in seen, "type exactly" in seen) == (2, True, False)
 
     def test_a_token_that_others_can_read_is_refused(self, place: Place) -> None:
         token = place.home / "token"
