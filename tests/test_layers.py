@@ -47,6 +47,7 @@ CONDUCTOR = {
     "spending",
     "unpack",
     "verify",
+    "whose",
 }
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},
@@ -56,7 +57,7 @@ ALSO = {  # besides its own folder, the schema and the base
     "probe": {"hosts"},
     "board": {"measure", "facts"},
     "report": {"measure", "board"},
-    "share": {"store", "recipe", "report"},
+    "share": {"store", "recipe", "engines", "report"},
 }
 
 

@@ -12,12 +12,15 @@ import typer
 from typer.core import TyperGroup
 
 from harness.cli import settings
+from harness.errors import one_line
 
 if TYPE_CHECKING:
     from harness.share.terminal import Terminal
-    from harness.sharing import Ready
+    from harness.sharing import Order, Ready
 
 DEFAULT, LOGS_IN = "result", "spark-arena"
+LEAST_SECRET = 8
+"""Characters of a secret in a variable: what is shorter is a setting."""
 
 
 class _Group(TyperGroup):
@@ -74,10 +77,18 @@ def result(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Sign with this key.  [default: that of ~/.ssh]")
     ] = None,
+    public: Annotated[
+        list[str] | None, typer.Option("--public", metavar="NAME", help="Everybody may read this name (repeatable).")
+    ] = None,
+    call: Annotated[
+        list[str] | None, typer.Option("--call", metavar="NAME=OTHER", help="Put another name for this one (repeatable).")
+    ] = None,
     token_env: TokenEnv = None,
     token_file: TokenFile = None,
 ) -> None:
     """Show what would be sent, to whom and on which terms; ask; and send it."""
+    from msgspec.structs import replace
+
     from harness import sharing
     from harness.errors import NotConfirmed, UsageError
     from harness.report import share as report
@@ -89,24 +100,27 @@ def result(
         raise UsageError("--dry-run, --consent-file and --consent are three different things", "name one of them")
     target, where = sharing.address(to)
     path = query.find(root or settings.results_root(), which)
-    key = key or (signatures.own_key(Path.home() / ".ssh") if sign else None)
     secrets = _secrets(token_env, token_file, target)
-
-    def prepared() -> Ready:
-        return sharing.prepare(path, target, where, settings.state_folder(), key=key, secrets=secrets)
-
+    order = _order(path, target, where, _said(public or [], call or []), secrets)
+    if sign or key:
+        order = replace(order, key=key or signatures.own_key(Path.home() / ".ssh"))
     if dry_run is not None:
-        ready = prepared()
+        ready = sharing.prepare(order)
         sharing.dry_run(ready, dry_run)
         print("\n\n".join(_shown(ready, fields, exact, settings.width())))
+        for one in sharing.questions(order):
+            print(f"The {one.kind} '{one.name}' has a random name: it is not known to be public (--public, --call).")
         print(f"\n{dry_run} has these very bytes. Nothing was sent.")
         return
     if consent is not None:
-        ready = prepared()
+        ready = sharing.prepared_before(order, consent)
+        sharing.check(ready, secrets)
         agreed = sharing.agreed_before(ready, consent)
     else:
         with terminal.opened() as tty:
-            ready = prepared()
+            ready = sharing.prepare(_named(tty, order))
+            if consent_file is None:
+                sharing.check(ready, secrets)
             _ask(tty, ready, fields, exact)
         if consent_file is not None:
             agreed = sharing.agree_later(ready, consent_file)
@@ -216,6 +230,50 @@ def _typed(prompt: str) -> str:
         return tty.ask(prompt)
 
 
+def _order(path: Path, target: str, where: str, said: dict[str, str], secrets: dict[str, str]) -> Order:
+    from harness import secret, sharing, whose
+    from harness.recipe import catalog
+    from harness.share.names import ASKED
+    from harness.store import folder
+
+    stored = folder.read(path)
+    shipped = catalog.paths(settings.recipe_folders()[2:])
+    known = (value for name, value in os.environ.items() if secret.in_name(name) and len(value) >= LEAST_SECRET)
+    return sharing.Order(
+        path=path,
+        target=target,
+        where=where,
+        state=settings.state_folder(),
+        stored=stored,
+        names=whose.names(stored, shipped, dict.fromkeys(ASKED, said), settings.system_root()),
+        secrets=frozenset([*known, *secrets.values()]),
+    )
+
+
+def _said(public: list[str], call: list[str]) -> dict[str, str]:
+    """What names are called."""
+    from harness.errors import UsageError
+
+    if wrong := [words for words in call if not all(words.partition("="))]:
+        raise UsageError(f"--call {wrong[0]}: not of the form NAME=OTHER", "write it like --call acme/one=a-model")
+    return {name: name for name in public} | dict(words.split("=", 1) for words in call)
+
+
+def _named(tty: Terminal, order: Order) -> Order:
+    """The order with what its owner says of names that are on no list."""
+    from msgspec.structs import replace
+
+    from harness import sharing
+
+    said = {kind: dict(known) for kind, known in order.names.said.items()}
+    for one in sharing.questions(order):
+        tty.say(f"\nThe {one.kind} '{one_line(one.name)}' is not known to be public.")
+        answer = tty.ask("Type yes if everybody may read that name, or another name for it; nothing gives it a random one:")
+        if answer:
+            said.setdefault(one.kind, {})[one.name] = one.name if answer == "yes" else answer
+    return replace(order, names=replace(order.names, said=said))
+
+
 def _ask(tty: Terminal, ready: Ready, fields: bool, exact: bool) -> None:
     """Shows it, and as much more as is asked for. Raises `NoConsent` for anything else than the phrase."""
     from harness.errors import NoConsent
@@ -255,16 +313,13 @@ def _shown(ready: Ready, fields: bool, exact: bool, width: int) -> list[str]:
 
 
 def _secrets(variable: str | None, file: Path | None, target: str) -> dict[str, str]:
-    """By name; without options, what `harness share login` has kept for the target. Raises `UsageError` for a file that others can read."""
+    """By name. Raises `UsageError` for a file that others can read."""
     from harness.errors import UsageError
-    from harness.share import token_file
     from harness.share.parcel import TOKEN
 
     if file is None:
         value = settings.secret("--token-env", variable)
-        if value is None and target == LOGS_IN:
-            value = token_file.load(settings.arena_token())
-        return {} if value is None else {TOKEN: value}
+        return _kept(target) if value is None else {TOKEN: value}
     if variable is not None:
         raise UsageError("--token-env and --token-file are the same thing twice", "name one of them")
     try:
@@ -278,6 +333,18 @@ def _secrets(variable: str | None, file: Path | None, target: str) -> dict[str, 
     if not text:
         raise UsageError(f"--token-file {file}: it is empty", "put the token there")
     return {TOKEN: text}
+
+
+def _kept(target: str) -> dict[str, str]:
+    """Where no option names one: by `harness share login`, or in the variable that the hub's own programs read."""
+    from harness.share import token_file
+    from harness.share.parcel import TOKEN
+
+    if target == LOGS_IN and (token := token_file.load(settings.arena_token())):
+        return {TOKEN: token}
+    if target == "huggingface" and (token := os.environ.get("HF_TOKEN")):
+        return {"HF_TOKEN": token}
+    return {}
 
 
 def _say(text: str) -> None:

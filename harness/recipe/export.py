@@ -43,10 +43,14 @@ def export(recipe: Recipe) -> str:
         v2["env"] = recipe.env
     if recipe.defaults:
         v2["defaults"] = {key: _scalar(value) for key, value in recipe.defaults.items()}
-    body = yaml.dump(v2, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
+    body = dumped(v2)
     if secret.in_text(body):
         raise document.error((), "a secret in plain text", "take it out: nothing that is one is exported")
     return f"# {recipe.name}, exported from a recipe of sha256 {recipe.sha256}\n{body}"
+
+
+def dumped(data: dict[str, Any]) -> str:
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
 
 
 def _scalar(value: object) -> object:

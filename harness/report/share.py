@@ -49,6 +49,8 @@ def _about(result: Result) -> Iterator[tuple[str, str]]:
         yield "", f"{cell.cell.id}: {text.figure(speed)} tok/s, {cell.verdict}" if speed else f"{cell.cell.id}: {cell.verdict}"
     yield "Names", f"model {result.model}, recipe {result.recipe_name}, host {result.machine.hostname or 'none'}"
     yield "Measured", result.anchor.wall
+    for at, what in enumerate(result.redacted.left_out if result.redacted else ()):
+        yield "" if at else "Left out", what
 
 
 def fields(found: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> str:

@@ -69,29 +69,8 @@ def write(consent: Consent, state: Path, file: Path) -> None:
         ) from None
 
 
-def use(file: Path, state: Path, parcel: Parcel, audience: Audience) -> Consent:
-    """The consent of the file, which is used up with that. Raises `NoConsent` where it is none to send this parcel there, now; then it is
-    not used up."""
-    data, consent = _read(file)
-    record = _record(state, consent.id)
-    try:
-        if record.read_bytes() != data:
-            raise NoConsent(f"--consent {file}: it is not as it was given: somebody changed it", LOOK_AGAIN)
-    except OSError:
-        raise _not_here(file, record) from None
-    if problem := _unfit(consent, parcel, audience):
-        raise NoConsent(f"--consent {file}: {problem}", LOOK_AGAIN)
-    try:
-        record.rename(_used(record))  # one of several gets it
-        synced(record.parent)
-    except FileNotFoundError:
-        raise _not_here(file, record) from None
-    except OSError as error:
-        raise StoreError(f"{record}: cannot be marked as used: {error.strerror}", "make its folder writable") from None
-    return consent
-
-
-def _read(file: Path) -> tuple[bytes, Consent]:
+def read(file: Path, state: Path) -> Consent:
+    """That of the file, which is good for nothing before `use`. Raises `NoConsent` for one that was not given here, or is used up."""
     try:
         with file.open("rb") as opened:
             data = opened.read(LARGEST)
@@ -102,7 +81,31 @@ def _read(file: Path) -> tuple[bytes, Consent]:
         raise NoConsent(f"--consent {file}: it is no consent file: {error}", LOOK_AGAIN) from None
     if not re.fullmatch("[0-9a-f]{32}", consent.id) or consent.schema_version != CONSENT_VERSION:
         raise NoConsent(f"--consent {file}: this harness did not write it", LOOK_AGAIN)
-    return data, consent
+    record = _record(state, consent.id)
+    try:
+        known = record.read_bytes()
+    except OSError:
+        raise _not_here(file, record) from None
+    if known != data:
+        raise NoConsent(f"--consent {file}: it is not as it was given: somebody changed it", LOOK_AGAIN)
+    return consent
+
+
+def use(file: Path, state: Path, parcel: Parcel, audience: Audience) -> Consent:
+    """The consent of the file, which is used up with that. Raises as `read`, and `NoConsent` where it is none to send this parcel there,
+    now; then it is not used up."""
+    consent = read(file, state)
+    record = _record(state, consent.id)
+    if problem := _unfit(consent, parcel, audience):
+        raise NoConsent(f"--consent {file}: {problem}", LOOK_AGAIN)
+    try:
+        record.rename(_used(record))  # one of several gets it
+        synced(record.parent)
+    except FileNotFoundError:
+        raise _not_here(file, record) from None
+    except OSError as error:
+        raise StoreError(f"{record}: cannot be marked as used: {error.strerror}", "make its folder writable") from None
+    return consent
 
 
 def _unfit(consent: Consent, parcel: Parcel, audience: Audience) -> str:

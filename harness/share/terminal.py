@@ -42,8 +42,8 @@ class Terminal:
 
     def ask(self, prompt: str) -> str:
         """A line that was typed after the prompt. Raises `NoConsent` where there is none."""
+        termios.tcflush(self._fd, termios.TCIFLUSH)  # what was typed before the prompt is no answer to it
         self.say(prompt)
-        termios.tcflush(self._fd, termios.TCIFLUSH)  # what was typed before it is no answer to it
         line = b""
         try:
             while not line.endswith(b"\n") and len(line) < LONGEST_LINE:

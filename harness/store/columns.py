@@ -139,6 +139,17 @@ def outline(table: Path, shown: int) -> list[tuple[str, str, str]]:
     return found
 
 
+def texts(table: Path) -> list[tuple[str, str]]:
+    """(column, all of its text in the order of its rows): what is written over several rows is then in one piece. Raises `StoreError`."""
+    db, source = _open(), f"read_parquet('{_quoted(table)}')"
+    found = []
+    for name, kind, *_ in _asked(db, table, f"DESCRIBE SELECT * FROM {source}"):
+        if kind not in ("BIGINT", "DOUBLE", "BOOLEAN"):
+            values = [str(value) for (value,) in _asked(db, table, f'SELECT "{name}" FROM {source}') if value is not None]
+            found += [(str(name), "".join(values)), (str(name), "\n".join(dict.fromkeys(values)))]
+    return found
+
+
 _NOT_OURS = "it was not written by a harness: trust none of it"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -145,6 +146,30 @@ def read(path: Path) -> Stored:
         tables, samples = columns.read(path)
         records = {trial.index: tables.get(trial.index, []) for trial in result.trials}
     return Stored(path=path, result=result, plan=plan, recipe_text=text, records=records, samples=samples)
+
+
+def put(path: Path, stored: Stored) -> None:
+    """A finished result into a folder that is there and empty, as its run would have left it but for `logs/`. Raises `StoreError`."""
+    from harness.store import columns
+
+    trials = path / "trials"
+    firsts = [trial.t_start_ns for trial in stored.result.trials]
+    samples: list[list[Sample]] = [[] for _ in range(len(firsts) + 1)]
+    for sample in stored.samples:
+        samples[bisect_right(firsts, sample.t_ns)].append(sample)
+    try:
+        trials.mkdir()
+        (trials / f"{BEFORE}.samples").write_bytes(lines(samples[0]))
+        for trial, own in zip(stored.result.trials, samples[1:], strict=True):
+            (trials / f"{trial.index:05d}.samples").write_bytes(lines(own))
+            (trials / f"{trial.index:05d}.jsonl").write_bytes(lines(stored.records.get(trial.index, ())))
+        columns.write(path, trials, stored.result.trials)
+        shutil.rmtree(trials)
+        (path / "recipe.yaml").write_bytes(stored.recipe_text.encode())
+        (path / "plan.json").write_bytes(pretty(stored.plan))
+        (path / "result.json").write_bytes(msgspec.json.encode(stored.result))
+    except OSError as error:
+        raise _full(path, error) from None
 
 
 def evidence(path: Path) -> dict[str, Path]:

@@ -289,9 +289,10 @@ def test_no_repository(where: str) -> None:
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    parcel = parcels.parcel(TARGET, "huggingface", "me/results")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MachineError, match="is not installed"):
-        TARGET.audience("me/results")
+        TARGET.check(parcel, SECRETS)
 
 
 def test_who_sees_it() -> None:
@@ -304,13 +305,17 @@ def test_who_sees_it() -> None:
 
 
 PROGRAM = """
+import os
 import sys
 from harness.errors import HarnessError
 from harness.share.parcel import Parcel
 from harness.share.targets.huggingface import HuggingFace
 parcel = Parcel(target="huggingface", where=sys.argv[1], submission="a" * 26, result="r", files={"README.md": b"words"})
+secrets = {name: value for name, value in os.environ.items() if name == "HF_TOKEN"}
 try:
-    print(HuggingFace().send(parcel, {}, frozenset(), print))
+    HuggingFace().check(parcel, secrets)
+    print("checked")
+    print(HuggingFace().send(parcel, secrets, frozenset(), print))
 except HarnessError as error:
     print(error)
 """
@@ -336,9 +341,14 @@ def test_the_environment_says_who_one_is_and_not_where_it_goes(tmp_path: Path) -
         assert "confirmed=True" in elsewhere(where, tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN="")
         assert all(REPO in request.path for request in hub.requests), "it looks up nothing else there"
         hub.requests.clear()
-        told = elsewhere(where, tmp_path / "none", HF_ENDPOINT="", HF_TOKEN=TOKEN)
-        assert f"no token for {hub.url}" in told, "a token for the hub goes to no other"
-        assert "no token" in elsewhere(where, tmp_path / "none", HF_ENDPOINT=hub.url, HF_TOKEN="")
-        assert f"HF_ENDPOINT is {hub.url}, but" in elsewhere("me/results", tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
-        assert "HF_HUB_OFFLINE is set" in elsewhere(where, tmp_path, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
+        refused = (
+            (where, {"HF_ENDPOINT": "", "HF_TOKEN": TOKEN}, f"no token for {hub.url}"),  # one for the hub goes to no other
+            (where, {"HF_ENDPOINT": hub.url, "HF_TOKEN": ""}, f"no token for {hub.url}"),
+            ("me/results", {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}, f"HF_ENDPOINT is {hub.url}, but"),
+            (where, {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+        )
+        for place, env, said in refused:
+            told = elsewhere(place, tmp_path / "none", **env)
+            assert said in told
+            assert "checked" not in told, "it is said before anybody is asked"
         assert hub.requests == []

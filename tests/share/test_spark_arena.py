@@ -225,6 +225,9 @@ def test_a_login_that_is_not_taken_sends_nothing(exchange: web.Answer, said: str
 def test_nobody_is_logged_in() -> None:
     arena = Arena()
     with pytest.raises(MachineError, match="harness share login"):
+        TARGET.check(parcels.parcel(TARGET, "spark-arena", ""), {})
+    TARGET.check(parcels.parcel(TARGET, "spark-arena", ""), SECRETS)
+    with pytest.raises(MachineError, match="harness share login"):
         send(arena, secrets={})
     assert arena.requests == []
 

@@ -24,13 +24,13 @@ from harness.typed import decoded
 INSECURE = "http+insecure"
 LARGEST_ANSWER, LONGEST_SAID, LONGEST_URL = 64 << 10, 300, 500
 PATIENCE_S, SLOWEST_BYTES_S = 60.0, 100_000
-"""For one request, and besides for what it carries."""
+"""For one request whatever the other side does, and besides for what it carries."""
 TRIES, LONGEST_WAIT_S, PAUSE_S = 3, 30, 1
 LATER = (429, 503)
 MEANING = {
     401: "it does not know this token",
     403: "it does not allow this",
-    404: "it has no such bundle",
+    404: "it has nothing under this address",
     409: "it has another bundle under this submission",
     413: "it does not take so large a bundle",
     422: "it has looked at the bundle and refused it",
@@ -63,6 +63,9 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Http:
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
+
     def audience(self, where: str) -> Audience:
         place = _place(where)
         insecure = place.scheme == INSECURE
@@ -77,10 +80,13 @@ class Http:
     def files(self, shareable: Shareable, where: str) -> dict[str, bytes]:
         return {f"{shareable.name}.tar": shareable.bundle}
 
+    def check(self, parcel: Parcel, secrets: Mapping[str, str]) -> None:
+        _token(secrets)
+
     def send(self, parcel: Parcel, secrets: Mapping[str, str], sent: frozenset[str], say: Say) -> Answer:
         ((name, data),) = parcel.files.items()
         digest = hashlib.sha256(data).hexdigest()
-        ask = _asking(parcel.where, parcel.submission, secrets)
+        ask = self._asking(parcel.where, parcel.submission, secrets)
         for left in reversed(range(TRIES)):
             say(f"Sending {len(data):,} bytes to {_shown(parcel.where)}")
             reply = ask("PUT", data, {"content-type": "application/x-tar", "x-bundle-sha256": digest})
@@ -106,10 +112,31 @@ class Http:
         return _answer(parcel, name, digest, reply)
 
     def withdraw(self, receipt: Receipt, secrets: Mapping[str, str], say: Say) -> Answer:
-        reply = _asking(receipt.where, receipt.submission, secrets)("DELETE")
+        reply = self._asking(receipt.where, receipt.submission, secrets)("DELETE")
         if reply.ok and reply.said.state == "withdrawn":
             return Answer(confirmed=True, said="it says that it has deleted it")
         return Answer(confirmed=False, said=_refusal(reply) or "it answers, but does not say that it has deleted anything")
+
+    def _asking(self, where: str, submission: str, secrets: Mapping[str, str]) -> Callable[..., Reply]:
+        token, place = _token(secrets), _place(where)
+        path = f"{place.path.rstrip('/')}/v1/bundles/{submission}"
+        headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
+
+        def ask(method: str, data: bytes | None = None, more: Mapping[str, str] = {}) -> Reply:
+            return _request(place, method, path, {**headers, **more}, data, self._patience_s)
+
+        return ask
+
+
+def _token(secrets: Mapping[str, str]) -> str:
+    token = secrets.get(TOKEN)
+    if not token:
+        raise UsageError(
+            "a collector asks for a token", "name it: --token-env NAME, or --token-file FILE that only you can read"
+        )
+    if not re.fullmatch("[!-~]+", token):
+        raise UsageError("this token has blanks or other characters that no header can have", "store the token alone")
+    return token
 
 
 def _answer(parcel: Parcel, name: str, digest: str, reply: Reply) -> Answer:
@@ -141,37 +168,21 @@ def _refusal(reply: Reply) -> str:
     return f"it refused the bundle: {reasons or 'it gives no reason'}" if reply.said.state == "refused" else ""
 
 
-def _asking(where: str, submission: str, secrets: Mapping[str, str]) -> Callable[..., Reply]:
-    token = secrets.get(TOKEN)
-    if not token:
-        raise UsageError(
-            "a collector asks for a token", "name it: --token-env NAME, or --token-file FILE that only you can read"
-        )
-    if not re.fullmatch("[!-~]+", token):
-        raise UsageError("this token has blanks or other characters that no header can have", "store the token alone")
-    place = _place(where)
-    path = f"{place.path.rstrip('/')}/v1/bundles/{submission}"
-    headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
-
-    def ask(method: str, data: bytes | None = None, more: Mapping[str, str] = {}) -> Reply:
-        return _request(place, method, path, {**headers, **more}, data)
-
-    return ask
-
-
-def _request(place: SplitResult, method: str, path: str, headers: Mapping[str, str], data: bytes | None) -> Reply:
+def _request(
+    place: SplitResult, method: str, path: str, headers: Mapping[str, str], data: bytes | None, patience_s: float
+) -> Reply:
     """One request on a connection of its own, without a proxy. It ends in bounded time, whatever the other side does."""
     if place.scheme == "https":
-        secure = HTTPSConnection(place.hostname or "", place.port, timeout=PATIENCE_S, context=ssl.create_default_context())
+        secure = HTTPSConnection(place.hostname or "", place.port, timeout=patience_s, context=ssl.create_default_context())
         connection: HTTPConnection = secure
     else:
-        connection = HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE_S)
+        connection = HTTPConnection(place.hostname or "", place.port, timeout=patience_s)
     try:
         connection.connect()
     except OSError as error:  # a certificate that cannot be trusted, too: nothing was said to whoever has it
         connection.close()
         return Reply(0, Said(reasons=(one_line(str(error)),)), reached=False)
-    limit = threading.Timer(PATIENCE_S + len(data or b"") / SLOWEST_BYTES_S, _cut, (connection.sock,))
+    limit = threading.Timer(patience_s + len(data or b"") / SLOWEST_BYTES_S, _cut, (connection.sock,))
     limit.daemon = True
     limit.start()
     try:
@@ -195,7 +206,7 @@ def _cut(connection: socket) -> None:
 def _reply(response: HTTPResponse) -> Reply:
     body = response.read(LARGEST_ANSWER + 1)
     try:
-        said = decoded(body, Said)
+        said = decoded(body, Said) if len(body) <= LARGEST_ANSWER else Said()
     except msgspec.MsgspecError:
         said = Said()
     later = response.getheader("retry-after") or ""

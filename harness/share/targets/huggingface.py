@@ -13,6 +13,7 @@ from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
 from logging import CRITICAL
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
+OWN = "HF_TOKEN"
+"""Name of the secret that the environment has for the hub that it names."""
 HUB = "https://huggingface.co"
 ASKED_AS_PR = "@pr"
 BRANCH = "main"
@@ -64,8 +67,6 @@ class Ended(Exception):
 class HuggingFace:
     def audience(self, where: str) -> Audience:
         place = _place(where)
-        if find_spec("huggingface_hub") is None:
-            raise MachineError("huggingface-hub is not installed", "install it here: pip install 'spark-harness[share]'")
         how = "as a pull request" if place.pr else "as a commit"
         return Audience(
             to=f"the dataset repository {place.url}, {how} by the account whose token is used",
@@ -83,6 +84,16 @@ class HuggingFace:
         rest = f"All that these figures rest on is in `{name}`: `harness verify {name}` computes them again."
         page = f"# {stored.result.id}\n\n{told}\n{rest}\n"
         return {PAGE: page.encode(), name: shareable.bundle}
+
+    def check(self, parcel: Parcel, secrets: Mapping[str, str]) -> None:
+        """That there is a token, not that it is a good one: to look at those that the library keeps may renew one, over the network."""
+        place = _place(parcel.where)
+        _require(place)
+        from huggingface_hub import constants
+
+        kept = place.hub == constants.ENDPOINT and (secrets.get(OWN) or Path(constants.HF_TOKEN_PATH).is_file())
+        if not secrets.get(TOKEN) and not kept:
+            raise _tokenless(place)
 
     def send(self, parcel: Parcel, secrets: Mapping[str, str], sent: frozenset[str], say: Say) -> Answer:
         from huggingface_hub import CommitOperationAdd
@@ -192,30 +203,44 @@ def _secure(hub: str) -> bool:
     return place.scheme == "https" and hub == f"https://{place.hostname}" + (f":{port}" if port else "")
 
 
-def _api(place: Place, secrets: Mapping[str, str]) -> tuple[HfApi, str]:
-    """(the library, the token). It goes to the place that was agreed to, whatever the environment calls the hub."""
-    import huggingface_hub
+def _require(place: Place) -> None:
+    """Raises `MachineError` where the library is missing, or the environment says something else than what was agreed to."""
+    if find_spec("huggingface_hub") is None:
+        raise MachineError("huggingface-hub is not installed", "install it here: pip install 'spark-harness[share]'")
     from huggingface_hub import constants
-    from huggingface_hub.utils import logging
-    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if constants.HF_HUB_OFFLINE:
         raise MachineError("HF_HUB_OFFLINE is set, so nothing is sent to the hub", "unset it")
     if constants.ENDPOINT not in (HUB, place.hub):
         raise MachineError(
-            f"HF_ENDPOINT is {request.short(constants.ENDPOINT)}, but what was agreed to is {place.hub}",
+            f"HF_ENDPOINT is {request.short(constants.ENDPOINT)}, but what would be agreed to is {place.hub}",
             "unset it, or write that hub's address: --to huggingface:https://HOST/OWNER/NAME",
         )
+
+
+def _tokenless(place: Place, why: str = "") -> MachineError:
+    return MachineError(
+        f"no token for {place.hub}{why}",
+        "log in: hf auth login; or name one that may write to the repository: HF_TOKEN, --token-env NAME, --token-file FILE",
+    )
+
+
+def _api(place: Place, secrets: Mapping[str, str]) -> tuple[HfApi, str]:
+    """(the library, the token). It goes to the place that was agreed to, whatever the environment calls the hub."""
+    _require(place)
+    import huggingface_hub
+    from huggingface_hub import constants
+    from huggingface_hub.utils import logging
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
     token = secrets.get(TOKEN)
     if not token and place.hub == constants.ENDPOINT:  # what is kept, or in HF_TOKEN, is for that hub and no other
         try:
-            token = huggingface_hub.get_token()
+            token = secrets.get(OWN) or huggingface_hub.get_token()
         except _errors() as error:
-            raise MachineError(f"no token for {place.hub}: {_why(error, '')}", "name one: --token-env NAME") from None
+            raise _tokenless(place, f": {_why(error, '')}") from None
     if not token:
-        raise MachineError(
-            f"no token for {place.hub}", "log in: hf auth login; or set HF_TOKEN to one that may write to the repository"
-        )
+        raise _tokenless(place)
     constants.HF_HUB_DISABLE_TELEMETRY = True  # which would name what runs here, and ask the hub for a list to know it by
     constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = True  # or its own would be looked for again, and renewed on the way
     disable_progress_bars()

@@ -61,12 +61,13 @@ class SparkArena:
     def files(self, shareable: Shareable, where: str) -> dict[str, bytes]:
         return arena_files.files(shareable)
 
+    def check(self, parcel: Parcel, secrets: Mapping[str, str]) -> None:
+        _refresh_token(secrets)
+
     def send(self, parcel: Parcel, secrets: Mapping[str, str], sent: frozenset[str], say: Say) -> Answer:
         """`sent` has the objects' full names, since they lie under the user who sent them."""
         auth, storage = hosts(parcel.where)
-        refresh_token = secrets.get(TOKEN)
-        if not refresh_token:
-            raise MachineError("you are not logged in to Spark Arena", "log in: harness share login")
+        refresh_token = _refresh_token(secrets)
         login = arena_login.exchange(auth, refresh_token)
         folder = f"submissions/{login.user_id}/{_submission(parcel.submission)}"
         there = {name for name in parcel.files if f"{folder}/{name}" in sent}
@@ -104,6 +105,12 @@ def hosts(where: str) -> tuple[str, str]:
             "write --to spark-arena; http://127.0.0.1:PORT is for tests",
         )
     return where, where
+
+
+def _refresh_token(secrets: Mapping[str, str]) -> str:
+    if not (token := secrets.get(TOKEN)):
+        raise MachineError("you are not logged in to Spark Arena", "log in: harness share login")
+    return token
 
 
 def _submission(name: str) -> str:
