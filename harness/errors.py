@@ -11,7 +11,9 @@
     ├── MemoryGuard              9  the server was stopped to protect the machine
     ├── NotReproduced           10  a published figure was not reproduced
     ├── Inconclusive            11  none was not reproduced, but at least one is inconclusive, or none could be tested
-    └── FactsError              12  facts from outside cannot be read, or are wrong
+    ├── FactsError              12  facts from outside cannot be read, or are wrong
+    ├── NoConsent               13  nothing was sent, since nobody agreed to just that
+    └── NotConfirmed            14  something was sent, and the target did not confirm that it has it
     (Ctrl-C ends with 130, SIGTERM with 143, a closed terminal with 129)
 
 An error is two lines: what is wrong and where, and the next step. `harness/cli` prints them; nobody below it prints.
@@ -87,6 +89,14 @@ class Inconclusive(HarnessError):
 
 class FactsError(HarnessError):
     exit_code = 12
+
+
+class NoConsent(HarnessError):
+    exit_code = 13
+
+
+class NotConfirmed(HarnessError):
+    exit_code = 14
 
 
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str | None:

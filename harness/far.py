@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from harness.typed import decoded
 
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=4", "-o", "ServerAliveCountMax=3")
 """Never asks for a password. A connection that is cut without a word ends within 16 s: by itself ssh would wait for ever."""
+GIT_SSH = f"${{GIT_SSH_COMMAND:-$(git config --global core.sshCommand || echo ${{GIT_SSH:-ssh}})}} {shlex.join(SSH[1:])}"
+"""In a shell: the user's own, which may choose a key, for git; it asks nothing either."""
 ANSWER_S = 30.0
 """How long a host has to answer: to connect, and to start Python there."""
 TICK = b"?\n"

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+import msgspec
+
 from harness import __version__, fits
 from harness.errors import RecipeError
 from harness.measure import goodput, health, metrics, power, sanity, speculation, stopping
@@ -16,9 +18,10 @@ from harness.measure.stopping import CAP, INTERRUPTED
 from harness.measure.trials import around, runs_of
 from harness.recipe import load
 from harness.schema.health import Health
-from harness.schema.result import CellResult, PowerReading, Result
+from harness.schema.result import CellResult, Finding, PowerReading, Result
 from harness.schema.sensors import Sample
 from harness.schema.weights import METADATA, Weights
+from harness.share.grammar import LEFT_OUT
 from harness.store.folder import Stored
 from harness.units import seconds
 
@@ -92,19 +95,24 @@ def differences(stored: Stored, again: Sequence[CellResult], samples: list[Sampl
     if result.weights is not None:
         yield from _weights_differences(result.weights, stored)
     for cell, other in zip(result.cells, again, strict=True):
-        yield from _cell_differences(cell, other, older=is_older(result))
+        yield from _cell_differences(cell, other, older=is_older(result), redacted=result.redacted is not None)
     faked = speculation.synthetic_acceptance(plan.launch.argv, plan.launch.env) if plan.launch else None
-    if faked is not None and faked not in result.findings:
+    if faked is not None and _told(faked, result) not in [_told(finding, result) for finding in result.findings]:
         yield "the plan fakes the acceptance of drafts, and the result does not say so"
-    if result.sanity is not None:
+    if result.sanity is not None and result.redacted is None:  # what was answered is never shared
         switch = speculation.faked(plan.launch, result.engine.settings)
         if sanity.judge(result.sanity.answers, result.sanity.moved, switch) != result.sanity.findings:
             yield "what is said of the server's sanity does not follow from its answers"
     if result.health is not None:
         yield from _health_differences(result.health, stored, samples)
-    said = {finding for finding in result.findings if finding.code in goodput.CODES}
-    if said != set(goodput.findings(result.cells)):
+    said = {_told(finding, result) for finding in result.findings if finding.code in goodput.CODES}
+    if said != {_told(finding, result) for finding in goodput.findings(result.cells)}:
         yield "what is said of the ramp of rates does not follow from its cells"
+
+
+def _told(finding: Finding, result: Result) -> Finding:
+    """What is compared of it: of a redacted result not its words."""
+    return finding if result.redacted is None else msgspec.structs.replace(finding, text="")
 
 
 def _plan_differences(stored: Stored) -> Iterator[str]:
@@ -129,7 +137,7 @@ def _plan_differences(stored: Stored) -> Iterator[str]:
         yield f"engine: {result.engine.name!r} is not that of the plan, {plan.engine}"
 
 
-def _cell_differences(stored: CellResult, again: CellResult, *, older: bool) -> Iterator[str]:
+def _cell_differences(stored: CellResult, again: CellResult, *, older: bool, redacted: bool) -> Iterator[str]:
     """Of an older harness only what it says: it may have lacked a figure, called it unknown, or given its reasons in other words."""
     where = stored.cell.id
     for code in sorted({finding.code for finding in (*stored.findings, *again.findings)}):
@@ -150,7 +158,8 @@ def _cell_differences(stored: CellResult, again: CellResult, *, older: bool) -> 
             if not _same(getattr(one, part), getattr(two, part)):
                 yield f"{where} {name} {part}: stored {getattr(one, part)}, recomputed {getattr(two, part)}"
         for part in ("n", "unit", "basis", "reason"):
-            if getattr(one, part) != getattr(two, part) and not (older and part == "reason"):
+            unsaid = part == "reason" and (older or (redacted and one.reason == LEFT_OUT))
+            if getattr(one, part) != getattr(two, part) and not unsaid:
                 yield f"{where} {name} {part}: stored {getattr(one, part)}, recomputed {getattr(two, part)}"
     for scope in sorted(stored.power.keys() | again.power.keys()):
         if not _alike(stored.power.get(scope), again.power.get(scope)):
@@ -193,7 +202,8 @@ def _health_differences(said: Health, stored: Stored, samples: list[Sample]) -> 
         for trial_index in reason.trials:
             if (reason.code, trial_index) not in texts:
                 yield f"health: {reason.code} is said of trial {trial_index}, whose readings do not show it"
-        if reason.text not in texts.get((reason.code, reason.trials[0]), {reason.text}):
+        unsaid = stored.result.redacted is not None and reason.text == LEFT_OUT
+        if not unsaid and reason.text not in texts.get((reason.code, reason.trials[0]), {reason.text}):
             yield f"health: the evidence of {reason.code} is not what the readings say"
 
 
@@ -208,7 +218,10 @@ def _weights_differences(said: Weights, stored: Stored) -> Iterator[str]:
     except RecipeError as error:
         yield f"weights: the recipe that they were estimated from cannot be read: {error.message}"
         return
-    if said != fits.estimated(stored.plan, recipe):
+    other = fits.estimated(stored.plan, recipe)
+    if other is not None and stored.result.redacted is not None:  # which words are left of it is no matter
+        other = msgspec.structs.replace(other, unread=said.unread, cache_reason=said.cache_reason, notes=said.notes)
+    if said != other:
         yield "weights: they are not what the recipe's metadata says"
 
 

@@ -155,6 +155,8 @@ def _unseen(stored: Stored) -> Iterator[Check]:
     if recompute.is_older(result):
         text = f"measured by harness {result.harness_version}: what only {__version__} can tell is not in it, and not compared"
         yield Check("version", SKIP, text)
+    if result.redacted is not None:
+        yield from (Check("redacted", SKIP, f"left out before sharing: {what}") for what in result.redacted.left_out)
     if result.weights is not None and result.weights.source != METADATA:
         yield Check("weights", SKIP, f"the model's size, as counted in its {result.weights.source} files: these are not here")
     unstored = [

@@ -44,10 +44,12 @@ CONDUCTOR = {
     "recompute",
     "reproduce",
     "session",
+    "sharing",
     "site",
     "spending",
     "unpack",
     "verify",
+    "whose",
 }
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},
@@ -58,6 +60,7 @@ ALSO = {  # besides its own folder, the schema and the base
     "board": {"measure", "facts"},
     "report": {"measure", "board"},
     "store": {"measure"},
+    "share": {"store", "recipe", "engines", "report"},
 }
 
 

@@ -25,6 +25,7 @@ from harness.cli import (
     recipes,
     results,
     settings,
+    share,
     site,
     sovereignty,
     spending,
@@ -48,6 +49,7 @@ results.app.command("export")(exports.export)
 results.app.command("import")(exports.import_)
 results.app.command("imports")(exports.imports)
 app.add_typer(facts.app, name="facts")
+app.add_typer(share.app, name="share")
 app.command("board")(board.board)
 app.command("site")(site.site)
 app.command("plot")(site.plot)

@@ -48,6 +48,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spark-harness"
 
 
+def state_folder() -> Path:
+    """What was agreed to be sent, and has not been."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "spark-harness" / "share"
+
+
+def arena_token() -> Path:
+    """What logs in to Spark Arena."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "spark-harness" / "spark-arena-token"
+
+
 def offline() -> bool:
     from harness.offline import asked
 

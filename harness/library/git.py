@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from harness.errors import RecipeError
-from harness.far import SSH
+from harness.far import GIT_SSH
 from harness.hosts.base import Host
 from harness.library.files import MOST, Found, acceptable, too_many
 
@@ -24,8 +24,6 @@ LONGEST_LIST = 32 << 20
 STALLED_S = 60
 TRANSPORTS = ("https", "ssh", "file")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:(?!//)")
-_SSH = f"${{GIT_SSH_COMMAND:-$(git config --global core.sshCommand || echo ${{GIT_SSH:-ssh}})}} {shlex.join(SSH[1:])}"
-"""The user's own, which may choose a key; it asks nothing, and a cut connection ends it."""
 _FORGET = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_TEMPLATE_DIR")
 _REGULAR = ("100644", "100755")
 
@@ -82,7 +80,7 @@ def _found(host: Host, address: str, here: list[str], line: str) -> Found:
 def _git(host: Host, address: str, words: list[str], limit_s: float, *, out: str = "", largest: int | None = None) -> str:
     """What git prints; into the file `out`, where one is named. No file of its making may be larger than so many bytes."""
     forget = [word for name in _FORGET for word in ("-u", name)]
-    script = f'ulimit -f {(largest or LARGEST) // 512} && export GIT_SSH_COMMAND="{_SSH}" && exec git "$@"'
+    script = f'ulimit -f {(largest or LARGEST) // 512} && export GIT_SSH_COMMAND="{GIT_SSH}" && exec git "$@"'
     script += f" > {shlex.quote(out)}" if out else ""
     argv = ["env", *forget, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "sh", "-c", script, "git", *words]
     ran = host.run(argv, timeout_s=limit_s)

@@ -101,6 +101,15 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """By scope, of those that were measured."""
 
 
+class Redaction(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to a result before it was shared."""
+
+    version: int
+    """Of the table that says what is kept (`docs/redaction.md`)."""
+    left_out: tuple[str, ...]
+    """What can no longer be held against anything, in sentences."""
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = RESULT_VERSION
     id: str
@@ -145,6 +154,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     spent: Spent | None = None
     """None: nothing is charged, or nobody said so."""
     notes: tuple[str, ...] = ()
+    redacted: Redaction | None = None
+    """None: it is as it was measured."""
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -96,6 +96,14 @@ def write(out: Path, files: Mapping[str, Content], about: Manifest, sign: Callab
         part.unlink(missing_ok=True)
 
 
+def signed(data: bytes, sign: Callable[[bytes], bytes]) -> bytes:
+    """The bytes of a bundle without a signature, with one: as `write` makes it."""
+    head = told(data[:BLOCK])
+    assert head is not None
+    signature = sign(data[BLOCK : BLOCK + head[1]])
+    return data.removesuffix(END) + header(SIGNATURE, len(signature)) + signature + bytes(-len(signature) % BLOCK) + END
+
+
 def encoded(about: Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(about), indent=1) + b"\n"
 

@@ -121,6 +121,35 @@ def examine(path: Path, *, most_rows: int, most_text: int) -> None:
             raise StoreError(f"{table}: {what}", _NOT_OURS)
 
 
+def outline(table: Path, shown: int) -> list[tuple[str, str, str]]:
+    """(column, type, what it holds): of text every value that there is, up to so many; of others the range. Raises `StoreError`."""
+    db, source = _open(), f"read_parquet('{_quoted(table)}')"
+    found = []
+    for name, kind, *_ in _asked(db, table, f"DESCRIBE SELECT * FROM {source}"):
+        column = '"' + str(name).replace('"', '""') + '"'
+        if kind == "VARCHAR":
+            values = _asked(db, table, f"SELECT DISTINCT {column} FROM {source} ORDER BY 1 LIMIT {shown}")
+            ((several,),) = _asked(db, table, f"SELECT count(DISTINCT {column}) FROM {source}")
+            told = ", ".join("none" if value is None else repr(value) for (value,) in values)
+            told += f", and {several - len(values):,} others" if several > len(values) else ""
+        else:
+            ((least, most),) = _asked(db, table, f"SELECT min({column}), max({column}) FROM {source}")
+            told = "none" if least is None else f"{least} to {most}"
+        found.append((str(name), str(kind), told))
+    return found
+
+
+def texts(table: Path) -> list[tuple[str, str]]:
+    """(column, all of its text in the order of its rows): what is written over several rows is then in one piece. Raises `StoreError`."""
+    db, source = _open(), f"read_parquet('{_quoted(table)}')"
+    found = []
+    for name, kind, *_ in _asked(db, table, f"DESCRIBE SELECT * FROM {source}"):
+        if kind not in ("BIGINT", "DOUBLE", "BOOLEAN"):
+            values = [str(value) for (value,) in _asked(db, table, f'SELECT "{name}" FROM {source}') if value is not None]
+            found += [(str(name), "".join(values)), (str(name), "\n".join(dict.fromkeys(values)))]
+    return found
+
+
 _NOT_OURS = "it was not written by a harness: trust none of it"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -147,6 +148,30 @@ def read(path: Path) -> Stored:
     return Stored(path=path, result=result, plan=plan, recipe_text=text, records=records, samples=samples)
 
 
+def put(path: Path, stored: Stored) -> None:
+    """A finished result into a folder that is there and empty, as its run would have left it but for `logs/`. Raises `StoreError`."""
+    from harness.store import columns
+
+    trials = path / "trials"
+    firsts = [trial.t_start_ns for trial in stored.result.trials]
+    samples: list[list[Sample]] = [[] for _ in range(len(firsts) + 1)]
+    for sample in stored.samples:
+        samples[bisect_right(firsts, sample.t_ns)].append(sample)
+    try:
+        trials.mkdir()
+        (trials / f"{BEFORE}.samples").write_bytes(lines(samples[0]))
+        for trial, own in zip(stored.result.trials, samples[1:], strict=True):
+            (trials / f"{trial.index:05d}.samples").write_bytes(lines(own))
+            (trials / f"{trial.index:05d}.jsonl").write_bytes(lines(stored.records.get(trial.index, ())))
+        columns.write(path, trials, stored.result.trials)
+        shutil.rmtree(trials)
+        (path / "recipe.yaml").write_bytes(stored.recipe_text.encode())
+        (path / "plan.json").write_bytes(pretty(stored.plan))
+        (path / "result.json").write_bytes(msgspec.json.encode(stored.result))
+    except OSError as error:
+        raise _full(path, error) from None
+
+
 def evidence(path: Path) -> dict[str, Path]:
     """The files of a finished result that show how its figures came about, by their names in its folder: its logs, too, and nothing else
     that may lie there. Raises `StoreError` for one that is missing, a run that goes on, and links: what they lead to is no part of it."""
@@ -204,7 +229,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 def replace(part: Path, path: Path) -> None:
     """Renames a synced file, and syncs the folder that says so."""
     part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    synced(path.parent)
+
+
+def synced(path: Path) -> None:
+    """What a folder says of its files is on the disk."""
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

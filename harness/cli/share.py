@@ -1,0 +1,351 @@
+"""`harness share`: a result to somebody else, after a person at a terminal has seen what would leave and agreed to it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from harness.cli import settings
+from harness.errors import one_line
+
+if TYPE_CHECKING:
+    from harness.share.terminal import Terminal
+    from harness.sharing import Order, Ready
+
+DEFAULT, LOGS_IN = "result", "spark-arena"
+LEAST_SECRET = 8
+"""Characters of a secret in a variable: what is shorter is a setting."""
+
+
+class _Group(TyperGroup):
+    """`harness share latest` is `harness share result latest`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's Context is one
+        known = (*self.commands, "--help")
+        return super().parse_args(ctx, [DEFAULT, *args] if args and args[0] not in known else args)
+
+
+app = typer.Typer(
+    help="Give a result to somebody else. Nothing is sent before you have seen it and agreed: harness share RESULT --to TARGET",
+    cls=_Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+Root = Annotated[Path | None, typer.Option("--results", help="Where results are stored.  [default: ./results]")]
+TokenEnv = Annotated[
+    str | None, typer.Option("--token-env", metavar="NAME", help="The environment variable that holds the target's token.")
+]
+TokenFile = Annotated[
+    Path | None, typer.Option("--token-file", metavar="FILE", help="A file with the target's token, which only you can read.")
+]
+
+
+@app.command(DEFAULT)
+def result(
+    which: Annotated[str, typer.Argument(metavar="RESULT", help="A folder, the beginning of an id, or latest.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="TARGET",
+            help="file:DIR, git:CLONE (git:CLONE?push), a collector's https://… address, huggingface:OWNER/NAME, or spark-arena.",
+        ),
+    ],
+    root: Root = None,
+    fields: Annotated[bool, typer.Option("--fields", help="Show every field.")] = False,
+    exact: Annotated[bool, typer.Option("--bytes", help="Show the exact bytes.")] = False,
+    dry_run: Annotated[
+        Path | None, typer.Option("--dry-run", metavar="DIR", help="Write the very bytes into that folder, and send nothing.")
+    ] = None,
+    consent_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--consent-file", metavar="FILE", help="Agree now, into a file by which it can be sent once, without a terminal."
+        ),
+    ] = None,
+    consent: Annotated[
+        Path | None, typer.Option("--consent", metavar="FILE", help="Send what was agreed to in that file.")
+    ] = None,
+    sign: Annotated[bool, typer.Option("--sign", help="Sign the bundle with your SSH key.")] = False,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Sign with this key.  [default: that of ~/.ssh]")
+    ] = None,
+    public: Annotated[
+        list[str] | None, typer.Option("--public", metavar="NAME", help="Everybody may read this name (repeatable).")
+    ] = None,
+    call: Annotated[
+        list[str] | None, typer.Option("--call", metavar="NAME=OTHER", help="Put another name for this one (repeatable).")
+    ] = None,
+    token_env: TokenEnv = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Show what would be sent, to whom and on which terms; ask; and send it."""
+    from msgspec.structs import replace
+
+    from harness import sharing
+    from harness.errors import NotConfirmed, UsageError
+    from harness.report import share as report
+    from harness.share import sign as signatures
+    from harness.share import terminal
+    from harness.store import query
+
+    if sum(option is not None for option in (dry_run, consent_file, consent)) > 1:
+        raise UsageError("--dry-run, --consent-file and --consent are three different things", "name one of them")
+    target, where = sharing.address(to)
+    path = query.find(root or settings.results_root(), which)
+    secrets = _secrets(token_env, token_file, target)
+    order = _order(path, target, where, _said(public or [], call or []), secrets)
+    if sign or key:
+        order = replace(order, key=key or signatures.own_key(Path.home() / ".ssh"))
+    if dry_run is not None:
+        ready = sharing.prepare(order)
+        sharing.dry_run(ready, dry_run)
+        print("\n\n".join(_shown(ready, fields, exact, settings.width())))
+        for one in sharing.questions(order):
+            print(f"The {one.kind} '{one.name}' has a random name: it is not known to be public (--public, --call).")
+        print(f"\n{dry_run} has these very bytes. Nothing was sent.")
+        return
+    if consent is not None:
+        ready = sharing.prepared_before(order, consent)
+        sharing.check(ready, secrets)
+        agreed = sharing.agreed_before(ready, consent)
+    else:
+        with terminal.opened() as tty:
+            ready = sharing.prepare(_named(tty, order))
+            if consent_file is None:
+                sharing.check(ready, secrets)
+            _ask(tty, ready, fields, exact)
+        if consent_file is not None:
+            agreed = sharing.agree_later(ready, consent_file)
+            print(f"{consent_file}: good once, for these bytes and this target, until {agreed.expires}. Nothing was sent.")
+            return
+        agreed = sharing.agree(ready)
+    from harness.cli.progress import interruptible
+
+    with interruptible():
+        receipt = sharing.send(ready, agreed, "file" if consent else "terminal", secrets, _say)
+    if not receipt.confirmed:
+        raise NotConfirmed(
+            report.outcome(receipt), f"harness share {which} --to {to} tries it again; harness share list has it"
+        )
+    print(f"{report.outcome(receipt)}\n{receipt.said}. Receipt {receipt.id[:8]}")
+
+
+@app.command("list")
+def list_(root: Root = None, json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+    """What was sent from here, and what was said to it, newest last."""
+    import msgspec
+
+    from harness import sharing
+    from harness.report import share as report
+
+    found = sharing.every(root or settings.results_root())
+    if json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        print(report.receipts(found, width=settings.width(), color=sys.stdout.isatty()))
+
+
+@app.command()
+def withdraw(
+    which: Annotated[str, typer.Argument(metavar="RECEIPT", help="The beginning of its id: harness share list.")],
+    root: Root = None,
+    token_env: TokenEnv = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Ask the target to delete what was sent, and say what it answers."""
+    from harness import sharing
+    from harness.errors import NoConsent, NotConfirmed
+    from harness.report import share as report
+    from harness.share import consent, receipts, terminal
+
+    path, receipt = receipts.find(root or settings.results_root(), which)
+    secrets = _secrets(token_env, token_file, receipt.target)
+    with terminal.opened() as tty:
+        tty.say(report.withdrawal(receipt, width=tty.width))
+        phrase = consent.withdrawal_phrase(receipt)
+        if tty.ask(f"\nTo withdraw it, type exactly: {phrase}") != phrase:
+            raise NoConsent("that is not the phrase, so nothing was withdrawn", "type it as it is shown, if you mean it")
+    receipt = sharing.withdraw(path, receipt, secrets, _say)
+    assert receipt.withdrawal is not None
+    if not receipt.withdrawal.confirmed:
+        raise NotConfirmed(report.withdrawn(receipt), receipt.audience.withdrawal)
+    print(report.withdrawn(receipt))
+
+
+@app.command()
+def login(
+    browser: Annotated[
+        bool, typer.Option("--browser", help="In a browser on this machine, not by a code on any device.")
+    ] = False,
+    to: Annotated[str, typer.Option("--to", metavar="TARGET", help="Where to.", hidden=True)] = LOGS_IN,
+) -> None:
+    """Log in to Spark Arena. What is kept of it is one file that only you can read; nothing is sent of any result."""
+    from harness import sharing
+    from harness.errors import UsageError, one_line
+    from harness.share import arena_login, token_file
+    from harness.share.targets import spark_arena
+
+    target, where = sharing.address(to)
+    if target != LOGS_IN:
+        raise UsageError(
+            f"--to {to}: nobody logs in there this way", "others take a token: --token-env NAME or --token-file FILE"
+        )
+    auth, _ = spark_arena.hosts(where)
+    token = arena_login.browser(auth, _open, _typed) if browser else arena_login.device(auth, _say)
+    who = arena_login.exchange(auth, token)
+    token_file.save(settings.arena_token(), token)
+    print(
+        f"Logged in to Spark Arena{f' as {one_line(who.email)}' if who.email else ''}. {settings.arena_token()} keeps it; nothing was sent."
+    )
+
+
+@app.command()
+def logout() -> None:
+    """Forget the login to Spark Arena."""
+    from harness.share import token_file
+
+    gone = token_file.forget(settings.arena_token())
+    print("Logged out: the login is gone from this machine." if gone else "Not logged in.")
+
+
+def _open(address: str) -> None:
+    import webbrowser
+
+    _say(f"Open this page, if your browser does not: {address}")
+    webbrowser.open(address)
+
+
+def _typed(prompt: str) -> str:
+    from harness.share import terminal
+
+    with terminal.opened() as tty:
+        return tty.ask(prompt)
+
+
+def _order(path: Path, target: str, where: str, said: dict[str, str], secrets: dict[str, str]) -> Order:
+    from harness import secret, sharing, whose
+    from harness.recipe import catalog
+    from harness.share.names import ASKED
+    from harness.store import folder
+
+    stored = folder.read(path)
+    shipped = catalog.paths(settings.recipe_folders()[2:])
+    known = (value for name, value in os.environ.items() if secret.in_name(name) and len(value) >= LEAST_SECRET)
+    return sharing.Order(
+        path=path,
+        target=target,
+        where=where,
+        state=settings.state_folder(),
+        stored=stored,
+        names=whose.names(stored, shipped, dict.fromkeys(ASKED, said), settings.system_root()),
+        secrets=frozenset([*known, *secrets.values()]),
+    )
+
+
+def _said(public: list[str], call: list[str]) -> dict[str, str]:
+    """What names are called."""
+    from harness.errors import UsageError
+
+    if wrong := [words for words in call if not all(words.partition("="))]:
+        raise UsageError(f"--call {wrong[0]}: not of the form NAME=OTHER", "write it like --call acme/one=a-model")
+    return {name: name for name in public} | dict(words.split("=", 1) for words in call)
+
+
+def _named(tty: Terminal, order: Order) -> Order:
+    """The order with what its owner says of names that are on no list."""
+    from msgspec.structs import replace
+
+    from harness import sharing
+
+    said = {kind: dict(known) for kind, known in order.names.said.items()}
+    for one in sharing.questions(order):
+        tty.say(f"\nThe {one.kind} '{one_line(one.name)}' is not known to be public.")
+        answer = tty.ask("Type yes if everybody may read that name, or another name for it; nothing gives it a random one:")
+        if answer:
+            said.setdefault(one.kind, {})[one.name] = one.name if answer == "yes" else answer
+    return replace(order, names=replace(order.names, said=said))
+
+
+def _ask(tty: Terminal, ready: Ready, fields: bool, exact: bool) -> None:
+    """Shows it, and as much more as is asked for. Raises `NoConsent` for anything else than the phrase."""
+    from harness.errors import NoConsent
+    from harness.share import consent
+
+    phrase = consent.phrase(ready.parcel)
+    summary, *more = _shown(ready, fields, exact, tty.width)
+    tty.say(summary)
+    while True:
+        for text in more:
+            tty.page(text)
+        answer = tty.ask(f"\nTo see more: fields, or bytes. To agree that this leaves, type exactly: {phrase}")
+        if answer == phrase:
+            return
+        if answer not in ("fields", "bytes"):
+            raise NoConsent("that is not the phrase, so nothing was sent", "type it as it is shown, if you agree")
+        _, *more = _shown(ready, answer == "fields", answer == "bytes", tty.width)
+
+
+def _shown(ready: Ready, fields: bool, exact: bool, width: int) -> list[str]:
+    from harness import sharing
+    from harness.report import share as report
+
+    parcel = ready.parcel
+    summary = report.summary(
+        ready.audience,
+        ready.files,
+        ready.inside,
+        ready.result,
+        submission=parcel.submission,
+        sha256=parcel.sha256,
+        width=width,
+    )
+    more = [report.fields(sharing.fields(ready))] if fields else []
+    more += [report.dump(sharing.exact(ready))] if exact else []
+    return [summary, *more]
+
+
+def _secrets(variable: str | None, file: Path | None, target: str) -> dict[str, str]:
+    """By name. Raises `UsageError` for a file that others can read."""
+    from harness.errors import UsageError
+    from harness.share.parcel import TOKEN
+
+    if file is None:
+        value = settings.secret("--token-env", variable)
+        return _kept(target) if value is None else {TOKEN: value}
+    if variable is not None:
+        raise UsageError("--token-env and --token-file are the same thing twice", "name one of them")
+    try:
+        with file.open("rb") as opened:
+            about = os.fstat(opened.fileno())
+            if not stat.S_ISREG(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
+                raise UsageError(f"--token-file {file}: others could read it, or it is not yours", f"chmod 600 {file}")
+            text = opened.read(64 << 10).decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--token-file {file}: cannot be read: {error}", "name the file that has the token") from None
+    if not text:
+        raise UsageError(f"--token-file {file}: it is empty", "put the token there")
+    return {TOKEN: text}
+
+
+def _kept(target: str) -> dict[str, str]:
+    """Where no option names one: by `harness share login`, or in the variable that the hub's own programs read."""
+    from harness.share import token_file
+    from harness.share.parcel import TOKEN
+
+    if target == LOGS_IN and (token := token_file.load(settings.arena_token())):
+        return {TOKEN: token}
+    if target == "huggingface" and (token := os.environ.get("HF_TOKEN")):
+        return {"HF_TOKEN": token}
+    return {}
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
