@@ -106,9 +106,8 @@ def test_what_was_published_of_another_load_is_not_put_between_what_was_measured
 
 def test_published_watts_stand_beside_their_own_streams_alone() -> None:
     load = figure("output_tok_s", 315.2, concurrency=64)
-    other, doubtful = (
-        figure("gpu_w", 44.0, "W", **more) for more in ({}, {"concurrency": None, "not_tested": "of which load"})
-    )
+    other = figure("gpu_w", 44.0, "W")
+    doubtful = figure("gpu_w", 44.0, "W", concurrency=None, not_tested="of which load")
     for watts in (other, doubtful):
         entry = _only(_board(recipes=(recipe(load, watts),))).entries["gpu_w"]
         assert (entry.value, entry.also[0].value) == (None, 44.0)
