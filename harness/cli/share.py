@@ -99,24 +99,22 @@ def result(
     target, where = sharing.address(to)
     path = query.find(root or settings.results_root(), which)
     secrets = _secrets(token_env, token_file)
-    order = _order(path, target, where, _said(public or [], call or []), secrets)
-    if sign or key:
-        order = replace(order, key=key or signatures.own_key(Path.home() / ".ssh"))
+    key = key or (signatures.own_key(Path.home() / ".ssh") if sign else None)
+    said = _said(public or [], call or [])
+
+    def order() -> Order:
+        return replace(_order(path, target, where, said, secrets), key=key)
+
     if dry_run is not None:
-        ready = sharing.prepare(order)
-        sharing.dry_run(ready, dry_run)
-        print("\n\n".join(_shown(ready, fields, exact, settings.width())))
-        for one in sharing.questions(order):
-            print(f"The {one.kind} '{one.name}' has a random name: it is not known to be public (--public, --call).")
-        print(f"\n{dry_run} has these very bytes. Nothing was sent.")
+        _dry_run(order(), dry_run, fields, exact)
         return
     if consent is not None:
-        ready = sharing.prepared_before(order, consent)
+        ready = sharing.prepared_before(order(), consent)
         sharing.check(ready, secrets)
         agreed = sharing.agreed_before(ready, consent)
     else:
         with terminal.opened() as tty:
-            ready = sharing.prepare(_named(tty, order))
+            ready = sharing.prepare(_named(tty, order()))
             if consent_file is None:
                 sharing.check(ready, secrets)
             _ask(tty, ready, fields, exact)
@@ -220,6 +218,17 @@ def _named(tty: Terminal, order: Order) -> Order:
         if answer:
             said.setdefault(one.kind, {})[one.name] = one.name if answer == "yes" else answer
     return replace(order, names=replace(order.names, said=said))
+
+
+def _dry_run(order: Order, to: Path, fields: bool, exact: bool) -> None:
+    from harness import sharing
+
+    ready = sharing.prepare(order)
+    sharing.dry_run(ready, to)
+    print("\n\n".join(_shown(ready, fields, exact, settings.width())))
+    for one in sharing.questions(order):
+        print(f"The {one.kind} '{one_line(one.name)}' has a random name: it is not known to be public (--public, --call).")
+    print(f"\n{to} has these very bytes. Nothing was sent.")
 
 
 def _ask(tty: Terminal, ready: Ready, fields: bool, exact: bool) -> None:

@@ -226,7 +226,6 @@ class TestWithAPerson:
             to = ("latest", "--to", f"http://127.0.0.1:{listener.getsockname()[1]}", "--token-env", "A_TOKEN")
             assert place.share(*to, "--dry-run", place.home / "dry", A_TOKEN="s3cret").returncode == 0
             assert place.share(*to, A_TOKEN="s3cret").returncode == 13
-            assert place.agree(*to, "--consent-file", place.home / "agreed", A_TOKEN="s3cret")[0] == 0
             with place.sit(*to, A_TOKEN="s3cret") as sitting:
                 sitting.phrase()
                 sitting.type("no")
