@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,24 +102,22 @@ def result(
     target, where = sharing.address(to)
     path = query.find(root or settings.results_root(), which)
     secrets = _secrets(token_env, token_file, target)
-    order = _order(path, target, where, _said(public or [], call or []), secrets)
-    if sign or key:
-        order = replace(order, key=key or signatures.own_key(Path.home() / ".ssh"))
+    key = key or (signatures.own_key(Path.home() / ".ssh") if sign else None)
+    said = _said(public or [], call or [])
+
+    def order() -> Order:
+        return replace(_order(path, target, where, said, secrets), key=key)
+
     if dry_run is not None:
-        ready = sharing.prepare(order)
-        sharing.dry_run(ready, dry_run)
-        print("\n\n".join(_shown(ready, fields, exact, settings.width())))
-        for one in sharing.questions(order):
-            print(f"The {one.kind} '{one.name}' has a random name: it is not known to be public (--public, --call).")
-        print(f"\n{dry_run} has these very bytes. Nothing was sent.")
+        _dry_run(order(), dry_run, fields, exact)
         return
     if consent is not None:
-        ready = sharing.prepared_before(order, consent)
+        ready = sharing.prepared_before(order(), consent)
         sharing.check(ready, secrets)
         agreed = sharing.agreed_before(ready, consent)
     else:
         with terminal.opened() as tty:
-            ready = sharing.prepare(_named(tty, order))
+            ready = sharing.prepare(_named(tty, order()))
             if consent_file is None:
                 sharing.check(ready, secrets)
             _ask(tty, ready, fields, exact)
@@ -274,31 +273,43 @@ def _named(tty: Terminal, order: Order) -> Order:
     return replace(order, names=replace(order.names, said=said))
 
 
+def _dry_run(order: Order, to: Path, fields: bool, exact: bool) -> None:
+    from harness import sharing
+
+    ready = sharing.prepare(order)
+    sharing.dry_run(ready, to)
+    print(_summary(ready, settings.width()), end="\n\n")
+    for lines in _more(ready, fields, exact):
+        for line in lines:
+            print(line)
+    for one in sharing.questions(order):
+        print(f"The {one.kind} '{one_line(one.name)}' has a random name: it is not known to be public (--public, --call).")
+    print(f"{to} has these very bytes. Nothing was sent.")
+
+
 def _ask(tty: Terminal, ready: Ready, fields: bool, exact: bool) -> None:
     """Shows it, and as much more as is asked for. Raises `NoConsent` for anything else than the phrase."""
     from harness.errors import NoConsent
     from harness.share import consent
 
     phrase = consent.phrase(ready.parcel)
-    summary, *more = _shown(ready, fields, exact, tty.width)
-    tty.say(summary)
+    tty.say(_summary(ready, tty.width))
     while True:
-        for text in more:
-            tty.page(text)
+        for lines in _more(ready, fields, exact):
+            tty.page(lines)
         answer = tty.ask(f"\nTo see more: fields, or bytes. To agree that this leaves, type exactly: {phrase}")
         if answer == phrase:
             return
         if answer not in ("fields", "bytes"):
             raise NoConsent("that is not the phrase, so nothing was sent", "type it as it is shown, if you agree")
-        _, *more = _shown(ready, answer == "fields", answer == "bytes", tty.width)
+        fields, exact = answer == "fields", answer == "bytes"
 
 
-def _shown(ready: Ready, fields: bool, exact: bool, width: int) -> list[str]:
-    from harness import sharing
+def _summary(ready: Ready, width: int) -> str:
     from harness.report import share as report
 
     parcel = ready.parcel
-    summary = report.summary(
+    return report.summary(
         ready.audience,
         ready.files,
         ready.inside,
@@ -307,9 +318,16 @@ def _shown(ready: Ready, fields: bool, exact: bool, width: int) -> list[str]:
         sha256=parcel.sha256,
         width=width,
     )
-    more = [report.fields(sharing.fields(ready))] if fields else []
-    more += [report.dump(sharing.exact(ready))] if exact else []
-    return [summary, *more]
+
+
+def _more(ready: Ready, fields: bool, exact: bool) -> Iterator[Iterator[str]]:
+    from harness import sharing
+    from harness.report import share as report
+
+    if fields:
+        yield report.fields(sharing.fields(ready))
+    if exact:
+        yield report.dump(sharing.exact(ready))
 
 
 def _secrets(variable: str | None, file: Path | None, target: str) -> dict[str, str]:
