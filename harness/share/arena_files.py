@@ -88,7 +88,7 @@ def _image(found: Image | None, recipe: Recipe) -> tuple[str | None, bool]:
 def _facts(shareable: Shareable, recipe: Recipe, *, raw: str | None, pinned: bool) -> dict[str, dict[str, object]]:
     """By sparkrun's keys. What it knows and we do not is null or left out; hosts have no names."""
     result, plan = shareable.stored.result, shareable.stored.plan
-    profile = plan.workload.profile
+    profile, cells = plan.workload.profile, [found.cell for found in result.cells]
     begun = datetime.datetime.fromisoformat(result.anchor.wall)
     ended = datetime.datetime.fromisoformat(result.finished) if result.finished else None
     return {
@@ -116,10 +116,10 @@ def _facts(shareable: Shareable, recipe: Recipe, *, raw: str | None, pinned: boo
             "framework": "spark-harness",
             "profile": plan.workload.profile_name,
             "args": {
-                "pp": profile.pp,
-                "tg": profile.tg,
-                "depth": profile.depth,
-                "concurrency": profile.concurrency,
+                "pp": sorted({cell.pp for cell in cells}),
+                "tg": sorted({cell.tg for cell in cells}),
+                "depth": sorted({cell.depth for cell in cells}),
+                "concurrency": sorted({cell.concurrency for cell in cells if cell.concurrency}),
                 "prefix_caching": profile.prefix_caching,
                 "runs": profile.runs,
             },

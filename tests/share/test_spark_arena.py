@@ -72,7 +72,9 @@ def test_the_three_files() -> None:
     assert facts["cluster"] == {"cluster_id": None, "node_count": 1, "tp": 2}
     assert facts["model"] == {"params": "7B", "num_layers": 32}
     assert set(facts) == {"recipe", "timing", "cluster", "benchmark", "model", "runtime_info", "spark_harness"}
+    grid = {"pp": [512, 513], "tg": [8], "depth": [0, 4096], "concurrency": [1, 2]}
     assert facts["benchmark"]["framework"] == "spark-harness"
+    assert facts["benchmark"]["args"] == grid | {"prefix_caching": True, "runs": 3}
     begun, ended = facts["timing"]["start"], facts["timing"]["end"]
     assert (ended, facts["timing"]["duration"] > 0) == ("2026-11-25T10:00:00+00:00", begun < ended)
 
