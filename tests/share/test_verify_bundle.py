@@ -317,6 +317,9 @@ def test_clocks(golden: Stored) -> None:
     swapped = replace(golden.result, trials=golden.result.trials[::-1])
     assert plausible.clocks(swapped, golden.records, golden.samples).status == FAIL
     assert plausible.clocks(golden.result, golden.records, golden.samples[::-1]).status == FAIL
+    scaled = tuple(replace(t, t_end_ns=t.t_start_ns + (t.t_end_ns - t.t_start_ns) // 4) for t in golden.result.trials)
+    said = plausible.clocks(replace(golden.result, trials=scaled), {}, ())
+    assert (said.status, "its load driver says that it ran for" in said.text) == (FAIL, True)
     shorter = replace(golden.result, finished=golden.result.anchor.wall)
     assert plausible.clocks(shorter, golden.records, golden.samples).status == WARN
 
