@@ -129,7 +129,7 @@ def _open(file: BinaryIO, path: Path, folder: Path, limits: Limits) -> Opened:
     head = file.read(BLOCK)
     about = told(head)
     if about is None or head != header(MANIFEST, about[1]) or about[1] > limits.manifest_bytes:
-        raise VerifyError(f"{path}: it does not begin with {MANIFEST} as every bundle does", COPY_AGAIN)
+        raise VerifyError(f"{path}: it does not begin with {MANIFEST} as the harness packs it", COPY_AGAIN)
     data = file.read(about[1])
     said = _manifest(path, data, limits)
     problems = [f"{MANIFEST}: {BYTES_BEHIND}"] if any(file.read(-len(data) % BLOCK)) else []

@@ -163,7 +163,7 @@ TABLE: dict[type[msgspec.Struct], dict[str, Rule]] = {
     Canary: {"t_ns": INSTANT, **each_of(NUMBER, "request_ms memory_bytes_s gpu_flop_s")},
     Egress: {
         **each_of(TEXT, "method unseen"),
-        **each_of(NUMBER, "period_s looks longest_s cpu_s processes spaces more opened sent_bytes"),
+        **each_of(NUMBER, "period_s looks longest_s cpu_s processes spaces tight more opened sent_bytes"),
         **each_of(INSTANT, "t_start_ns t_end_ns"),
         **each_of(INSIDE, "connections doubtful"),
     },

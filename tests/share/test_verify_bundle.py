@@ -167,6 +167,40 @@ def interrupted(data: Any) -> None:
         cell.update(stopped_by="interrupted")
 
 
+def capped(data: Any) -> None:
+    for cell in data["cells"]:
+        cell.update(stopped_by="cap")
+
+
+def charged(data: Any) -> None:
+    bill, rates = (
+        Bill(requests=50, input_tokens=10_000, output_tokens=500),
+        Rates(usd_mtok_in=3, usd_mtok_out=15, source="--price"),
+    )
+    data["spent"] = msgspec.to_builtins(Spent(usd=bill.usd(rates), bill=bill, rates=rates, cap_usd=1.0))
+
+
+def test_a_cell_that_was_ended_from_outside(run: Path) -> None:
+    without(run, lambda trial: bool(trial.block == 2))
+    result(interrupted)(run)
+    assert "stored interrupted, recomputed nothing" in failed(verify.checks(run)), "the run is said to be complete"
+    result(capped)(run)
+    assert "stored cap, recomputed nothing" in failed(verify.checks(run)), "nothing was charged"
+    result(charged)(run)
+    assert failed(verify.checks(run)) == ""
+
+
+def test_a_cell_that_was_not_measured_for_a_reason(run: Path) -> None:
+    cell = msgspec.to_builtins(folder.read_result(run).cells[1].cell)
+    without(run, lambda trial: bool(trial.cell == cell["id"]))
+    whole = (run / "result.json").read_bytes()
+    result(lambda r: r.update(skipped=[{"cell": cell, "reason": "the SLO was already broken"}]))(run)
+    assert failed(verify.checks(run)) == ""
+    (run / "result.json").write_bytes(whole)
+    result(charged)(run)
+    assert failed(verify.checks(run)) == "", "no trial of it was within the sum"
+
+
 def test_trials_until_there_is_a_good_one(run: Path) -> None:
     """The plan, as it was said beforehand, wanted two."""
     forger.change_json(run / "result.json", newer)
@@ -317,6 +351,9 @@ def test_clocks(golden: Stored) -> None:
     swapped = replace(golden.result, trials=golden.result.trials[::-1])
     assert plausible.clocks(swapped, golden.records, golden.samples).status == FAIL
     assert plausible.clocks(golden.result, golden.records, golden.samples[::-1]).status == FAIL
+    scaled = tuple(replace(t, t_end_ns=t.t_start_ns + (t.t_end_ns - t.t_start_ns) // 4) for t in golden.result.trials)
+    said = plausible.clocks(replace(golden.result, trials=scaled), {}, ())
+    assert (said.status, "its load driver says that it ran for" in said.text) == (FAIL, True)
     shorter = replace(golden.result, finished=golden.result.anchor.wall)
     assert plausible.clocks(shorter, golden.records, golden.samples).status == WARN
 
