@@ -211,7 +211,7 @@ def send(ready: Ready, agreed: Consent, how: str, secrets: Mapping[str, str], sa
     if receipt.confirmed:
         kept.drop(ready.state, ready.kept)
     else:
-        kept.keep(ready.state, replace(ready.kept, sent=tuple({*ready.kept.sent, *answer.sent})))
+        kept.keep(ready.state, replace(ready.kept, sent=tuple(sorted({*ready.kept.sent, *answer.sent}))))
     return receipt
 
 
@@ -255,7 +255,7 @@ def _told(path: Path, receipt: Receipt) -> Iterator[None]:
 def _same(ready: Ready, agreed: Consent) -> None:
     """What would be sent is what was agreed to, and what that was made of is still the same."""
     parcel = ready.parcel
-    if (agreed.target, agreed.where, agreed.sha256) != (parcel.target, parcel.where, parcel.sha256):
+    if agreed.sha256 != parcel.sha256:
         raise NoConsent("what would be sent is not what was agreed to, so nothing was sent", consent.LOOK_AGAIN)
     if TARGETS[parcel.target].audience(parcel.where) != agreed.audience:
         raise NoConsent("who gets or sees it has changed since it was shown, so nothing was sent", consent.LOOK_AGAIN)

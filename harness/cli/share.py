@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from harness.cli import settings
+from harness.cli import login, settings
 from harness.errors import one_line
 
 if TYPE_CHECKING:
     from harness.share.terminal import Terminal
     from harness.sharing import Order, Ready
 
-DEFAULT, LOGS_IN = "result", "spark-arena"
+DEFAULT = "result"
 LEAST_SECRET = 8
 """Characters of a secret in a variable: what is shorter is a setting."""
 
@@ -101,24 +102,22 @@ def result(
     target, where = sharing.address(to)
     path = query.find(root or settings.results_root(), which)
     secrets = _secrets(token_env, token_file, target)
-    order = _order(path, target, where, _said(public or [], call or []), secrets)
-    if sign or key:
-        order = replace(order, key=key or signatures.own_key(Path.home() / ".ssh"))
+    key = key or (signatures.own_key(Path.home() / ".ssh") if sign else None)
+    said = _said(public or [], call or [])
+
+    def order() -> Order:
+        return replace(_order(path, target, where, said, secrets), key=key)
+
     if dry_run is not None:
-        ready = sharing.prepare(order)
-        sharing.dry_run(ready, dry_run)
-        print("\n\n".join(_shown(ready, fields, exact, settings.width())))
-        for one in sharing.questions(order):
-            print(f"The {one.kind} '{one.name}' has a random name: it is not known to be public (--public, --call).")
-        print(f"\n{dry_run} has these very bytes. Nothing was sent.")
+        _dry_run(order(), dry_run, fields, exact)
         return
     if consent is not None:
-        ready = sharing.prepared_before(order, consent)
+        ready = sharing.prepared_before(order(), consent)
         sharing.check(ready, secrets)
         agreed = sharing.agreed_before(ready, consent)
     else:
         with terminal.opened() as tty:
-            ready = sharing.prepare(_named(tty, order))
+            ready = sharing.prepare(_named(tty, order()))
             if consent_file is None:
                 sharing.check(ready, secrets)
             _ask(tty, ready, fields, exact)
@@ -130,12 +129,16 @@ def result(
     from harness.cli.progress import interruptible
 
     with interruptible():
-        receipt = sharing.send(ready, agreed, "file" if consent else "terminal", secrets, _say)
+        receipt = sharing.send(ready, agreed, "file" if consent else "terminal", secrets, login.say)
     if not receipt.confirmed:
         raise NotConfirmed(
             report.outcome(receipt), f"harness share {which} --to {to} tries it again; harness share list has it"
         )
     print(f"{report.outcome(receipt)}\n{receipt.said}. Receipt {receipt.id[:8]}")
+
+
+app.command()(login.login)
+app.command()(login.logout)
 
 
 @app.command("list")
@@ -173,61 +176,11 @@ def withdraw(
         phrase = consent.withdrawal_phrase(receipt)
         if tty.ask(f"\nTo withdraw it, type exactly: {phrase}") != phrase:
             raise NoConsent("that is not the phrase, so nothing was withdrawn", "type it as it is shown, if you mean it")
-    receipt = sharing.withdraw(path, receipt, secrets, _say)
+    receipt = sharing.withdraw(path, receipt, secrets, login.say)
     assert receipt.withdrawal is not None
     if not receipt.withdrawal.confirmed:
         raise NotConfirmed(report.withdrawn(receipt), receipt.audience.withdrawal)
     print(report.withdrawn(receipt))
-
-
-@app.command()
-def login(
-    browser: Annotated[
-        bool, typer.Option("--browser", help="In a browser on this machine, not by a code on any device.")
-    ] = False,
-    to: Annotated[str, typer.Option("--to", metavar="TARGET", help="Where to.", hidden=True)] = LOGS_IN,
-) -> None:
-    """Log in to Spark Arena. What is kept of it is one file that only you can read; nothing is sent of any result."""
-    from harness import sharing
-    from harness.errors import UsageError, one_line
-    from harness.share import arena_login, token_file
-    from harness.share.targets import spark_arena
-
-    target, where = sharing.address(to)
-    if target != LOGS_IN:
-        raise UsageError(
-            f"--to {to}: nobody logs in there this way", "others take a token: --token-env NAME or --token-file FILE"
-        )
-    auth, _ = spark_arena.hosts(where)
-    token = arena_login.browser(auth, _open, _typed) if browser else arena_login.device(auth, _say)
-    who = arena_login.exchange(auth, token)
-    token_file.save(settings.arena_token(), token)
-    print(
-        f"Logged in to Spark Arena{f' as {one_line(who.email)}' if who.email else ''}. {settings.arena_token()} keeps it; nothing was sent."
-    )
-
-
-@app.command()
-def logout() -> None:
-    """Forget the login to Spark Arena."""
-    from harness.share import token_file
-
-    gone = token_file.forget(settings.arena_token())
-    print("Logged out: the login is gone from this machine." if gone else "Not logged in.")
-
-
-def _open(address: str) -> None:
-    import webbrowser
-
-    _say(f"Open this page, if your browser does not: {address}")
-    webbrowser.open(address)
-
-
-def _typed(prompt: str) -> str:
-    from harness.share import terminal
-
-    with terminal.opened() as tty:
-        return tty.ask(prompt)
 
 
 def _order(path: Path, target: str, where: str, said: dict[str, str], secrets: dict[str, str]) -> Order:
@@ -274,31 +227,43 @@ def _named(tty: Terminal, order: Order) -> Order:
     return replace(order, names=replace(order.names, said=said))
 
 
+def _dry_run(order: Order, to: Path, fields: bool, exact: bool) -> None:
+    from harness import sharing
+
+    ready = sharing.prepare(order)
+    sharing.dry_run(ready, to)
+    print(_summary(ready, settings.width()), end="\n\n")
+    for lines in _more(ready, fields, exact):
+        for line in lines:
+            print(line)
+    for one in sharing.questions(order):
+        print(f"The {one.kind} '{one_line(one.name)}' has a random name: it is not known to be public (--public, --call).")
+    print(f"{to} has these very bytes. Nothing was sent.")
+
+
 def _ask(tty: Terminal, ready: Ready, fields: bool, exact: bool) -> None:
     """Shows it, and as much more as is asked for. Raises `NoConsent` for anything else than the phrase."""
     from harness.errors import NoConsent
     from harness.share import consent
 
     phrase = consent.phrase(ready.parcel)
-    summary, *more = _shown(ready, fields, exact, tty.width)
-    tty.say(summary)
+    tty.say(_summary(ready, tty.width))
     while True:
-        for text in more:
-            tty.page(text)
+        for lines in _more(ready, fields, exact):
+            tty.page(lines)
         answer = tty.ask(f"\nTo see more: fields, or bytes. To agree that this leaves, type exactly: {phrase}")
         if answer == phrase:
             return
         if answer not in ("fields", "bytes"):
             raise NoConsent("that is not the phrase, so nothing was sent", "type it as it is shown, if you agree")
-        _, *more = _shown(ready, answer == "fields", answer == "bytes", tty.width)
+        fields, exact = answer == "fields", answer == "bytes"
 
 
-def _shown(ready: Ready, fields: bool, exact: bool, width: int) -> list[str]:
-    from harness import sharing
+def _summary(ready: Ready, width: int) -> str:
     from harness.report import share as report
 
     parcel = ready.parcel
-    summary = report.summary(
+    return report.summary(
         ready.audience,
         ready.files,
         ready.inside,
@@ -307,9 +272,16 @@ def _shown(ready: Ready, fields: bool, exact: bool, width: int) -> list[str]:
         sha256=parcel.sha256,
         width=width,
     )
-    more = [report.fields(sharing.fields(ready))] if fields else []
-    more += [report.dump(sharing.exact(ready))] if exact else []
-    return [summary, *more]
+
+
+def _more(ready: Ready, fields: bool, exact: bool) -> Iterator[Iterator[str]]:
+    from harness import sharing
+    from harness.report import share as report
+
+    if fields:
+        yield report.fields(sharing.fields(ready))
+    if exact:
+        yield report.dump(sharing.exact(ready))
 
 
 def _secrets(variable: str | None, file: Path | None, target: str) -> dict[str, str]:
@@ -319,7 +291,7 @@ def _secrets(variable: str | None, file: Path | None, target: str) -> dict[str, 
 
     if file is None:
         value = settings.secret("--token-env", variable)
-        return _kept(target) if value is None else {TOKEN: value}
+        return login.kept(target) if value is None else {TOKEN: value}
     if variable is not None:
         raise UsageError("--token-env and --token-file are the same thing twice", "name one of them")
     try:
@@ -333,19 +305,3 @@ def _secrets(variable: str | None, file: Path | None, target: str) -> dict[str, 
     if not text:
         raise UsageError(f"--token-file {file}: it is empty", "put the token there")
     return {TOKEN: text}
-
-
-def _kept(target: str) -> dict[str, str]:
-    """Where no option names one: by `harness share login`, or in the variable that the hub's own programs read."""
-    from harness.share import token_file
-    from harness.share.parcel import TOKEN
-
-    if target == LOGS_IN and (token := token_file.load(settings.arena_token())):
-        return {TOKEN: token}
-    if target == "huggingface" and (token := os.environ.get("HF_TOKEN")):
-        return {"HF_TOKEN": token}
-    return {}
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

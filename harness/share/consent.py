@@ -113,10 +113,8 @@ def _unfit(consent: Consent, parcel: Parcel, audience: Audience) -> str:
     now = clock.utc_now()
     if not datetime.datetime.fromisoformat(consent.given) <= now < datetime.datetime.fromisoformat(consent.expires):
         return f"it was good from {consent.given} to {consent.expires}"
-    if (consent.target, consent.where) != (parcel.target, parcel.where):
-        return f"it is for {consent.target}:{consent.where}, not for {parcel.target}:{parcel.where}"
-    if (consent.result, consent.submission, consent.sha256) != (parcel.result, parcel.submission, parcel.sha256):
-        return "it is for other bytes than would be sent"
+    if consent.sha256 != parcel.sha256:
+        return "it is for other bytes than would be sent, or another place"
     if consent.audience != audience:
         return f"who gets or sees it, or the terms, are not those that were shown: now {audience.to}"
     return ""

@@ -62,7 +62,7 @@ def test_no_variable_agrees(place: Place, stick: Path) -> None:
     assert place.receipts() == []
 
 
-@pytest.mark.parametrize("flag", ["--yes", "-y", "--force", "--no-confirm", "--consent=yes"])
+@pytest.mark.parametrize("flag", ["--yes", "-y", "--consent=yes"])
 def test_no_flag_agrees(place: Place, stick: Path, flag: str) -> None:
     done = place.share("latest", "--to", f"file:{stick}", flag)
     assert done.returncode == (NO_CONSENT if "=" in flag else 2)
@@ -106,7 +106,7 @@ def test_what_was_typed_before_the_question_is_no_answer(place: Place, stick: Pa
 
 @pytest.mark.parametrize(
     ("typed", "code"),
-    [("yes", NO_CONSENT), ("", NO_CONSENT), ("send 00000000 to file", NO_CONSENT), (CTRL_D, NO_CONSENT), (CTRL_C, 130)],
+    [("yes", NO_CONSENT), ("send 00000000 to file", NO_CONSENT), (CTRL_D, NO_CONSENT), (CTRL_C, 130)],
 )
 def test_nothing_but_the_phrase_agrees(place: Place, stick: Path, typed: str, code: int) -> None:
     with place.sit("latest", "--to", f"file:{stick}") as sitting:
@@ -173,6 +173,13 @@ def test_more_is_shown_when_it_is_asked_for(place: Place, stick: Path) -> None:
         sitting.type(phrase)
         code, seen = sitting.end()
     assert code == 0, seen
+
+
+def test_an_agreement_to_one_parcel_sends_no_other(place: Place, stick: Path) -> None:
+    one, two = (sharing.prepare(order(place, f"file:{stick}")) for _ in range(2))
+    with pytest.raises(NoConsent, match="is not what was agreed to"):
+        sharing.send(one, sharing.agree(two), "terminal", {}, print)
+    assert (empty(stick), place.receipts()) == (True, [])
 
 
 class Kept:

@@ -23,6 +23,7 @@ NEVER_SENT = {
         "bundle",
         "consent",
         "contrast",
+        "foreign",
         "cost",
         "doctor",
         "facts",

@@ -61,7 +61,6 @@ def test_it_is_uploaded_when_the_collector_says_that_it_has_these_bytes() -> Non
         (says(429, retry_after=3600), "429: it takes no more just now, come back in 3600 s"),
         (says(429), "429: it takes no more just now"),
         (says(500), "500: a fault of its own"),
-        (early, "413"),
         (raw(200, b""), "no SHA-256"),
         (raw(200, b"<html>Thank you!"), "no SHA-256"),
         (says(200, state="accepted"), "no SHA-256"),
@@ -80,6 +79,13 @@ def test_anything_else_is_told_as_it_is(play: Play, told: str) -> None:
     assert answer.missing == ("run.tar",)
     assert re.search(told, answer.said), answer.said
     assert len(answer.said) < 600
+
+
+def test_an_answer_before_everything_was_sent_is_heard() -> None:
+    with collector(early) as server:
+        answer = send(server.url, DATA * 16)
+        assert [request.method for request in server.seen] == ["PUT"]
+    assert (answer.confirmed, answer.said) == (False, "it answers 413: it does not take so large a bundle: at most 1 MiB")
 
 
 def test_too_many_requests_are_waited_for() -> None:
@@ -226,7 +232,6 @@ class TestWithAPerson:
             to = ("latest", "--to", f"http://127.0.0.1:{listener.getsockname()[1]}", "--token-env", "A_TOKEN")
             assert place.share(*to, "--dry-run", place.home / "dry", A_TOKEN="s3cret").returncode == 0
             assert place.share(*to, A_TOKEN="s3cret").returncode == 13
-            assert place.agree(*to, "--consent-file", place.home / "agreed", A_TOKEN="s3cret")[0] == 0
             with place.sit(*to, A_TOKEN="s3cret") as sitting:
                 sitting.phrase()
                 sitting.type("no")
