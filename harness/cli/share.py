@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from harness.cli import settings
+from harness.cli import login, settings
 from harness.errors import one_line
 
 if TYPE_CHECKING:
     from harness.share.terminal import Terminal
     from harness.sharing import Order, Ready
 
-DEFAULT, LOGS_IN = "result", "spark-arena"
+DEFAULT = "result"
 LEAST_SECRET = 8
 """Characters of a secret in a variable: what is shorter is a setting."""
 
@@ -129,12 +129,16 @@ def result(
     from harness.cli.progress import interruptible
 
     with interruptible():
-        receipt = sharing.send(ready, agreed, "file" if consent else "terminal", secrets, _say)
+        receipt = sharing.send(ready, agreed, "file" if consent else "terminal", secrets, login.say)
     if not receipt.confirmed:
         raise NotConfirmed(
             report.outcome(receipt), f"harness share {which} --to {to} tries it again; harness share list has it"
         )
     print(f"{report.outcome(receipt)}\n{receipt.said}. Receipt {receipt.id[:8]}")
+
+
+app.command()(login.login)
+app.command()(login.logout)
 
 
 @app.command("list")
@@ -172,61 +176,11 @@ def withdraw(
         phrase = consent.withdrawal_phrase(receipt)
         if tty.ask(f"\nTo withdraw it, type exactly: {phrase}") != phrase:
             raise NoConsent("that is not the phrase, so nothing was withdrawn", "type it as it is shown, if you mean it")
-    receipt = sharing.withdraw(path, receipt, secrets, _say)
+    receipt = sharing.withdraw(path, receipt, secrets, login.say)
     assert receipt.withdrawal is not None
     if not receipt.withdrawal.confirmed:
         raise NotConfirmed(report.withdrawn(receipt), receipt.audience.withdrawal)
     print(report.withdrawn(receipt))
-
-
-@app.command()
-def login(
-    browser: Annotated[
-        bool, typer.Option("--browser", help="In a browser on this machine, not by a code on any device.")
-    ] = False,
-    to: Annotated[str, typer.Option("--to", metavar="TARGET", help="Where to.", hidden=True)] = LOGS_IN,
-) -> None:
-    """Log in to Spark Arena. What is kept of it is one file that only you can read; nothing is sent of any result."""
-    from harness import sharing
-    from harness.errors import UsageError, one_line
-    from harness.share import arena_login, token_file
-    from harness.share.targets import spark_arena
-
-    target, where = sharing.address(to)
-    if target != LOGS_IN:
-        raise UsageError(
-            f"--to {to}: nobody logs in there this way", "others take a token: --token-env NAME or --token-file FILE"
-        )
-    auth, _ = spark_arena.hosts(where)
-    token = arena_login.browser(auth, _open, _typed) if browser else arena_login.device(auth, _say)
-    who = arena_login.exchange(auth, token)
-    token_file.save(settings.arena_token(), token)
-    print(
-        f"Logged in to Spark Arena{f' as {one_line(who.email)}' if who.email else ''}. {settings.arena_token()} keeps it; nothing was sent."
-    )
-
-
-@app.command()
-def logout() -> None:
-    """Forget the login to Spark Arena."""
-    from harness.share import token_file
-
-    gone = token_file.forget(settings.arena_token())
-    print("Logged out: the login is gone from this machine." if gone else "Not logged in.")
-
-
-def _open(address: str) -> None:
-    import webbrowser
-
-    _say(f"Open this page, if your browser does not: {address}")
-    webbrowser.open(address)
-
-
-def _typed(prompt: str) -> str:
-    from harness.share import terminal
-
-    with terminal.opened() as tty:
-        return tty.ask(prompt)
 
 
 def _order(path: Path, target: str, where: str, said: dict[str, str], secrets: dict[str, str]) -> Order:
@@ -337,7 +291,7 @@ def _secrets(variable: str | None, file: Path | None, target: str) -> dict[str, 
 
     if file is None:
         value = settings.secret("--token-env", variable)
-        return _kept(target) if value is None else {TOKEN: value}
+        return login.kept(target) if value is None else {TOKEN: value}
     if variable is not None:
         raise UsageError("--token-env and --token-file are the same thing twice", "name one of them")
     try:
@@ -351,19 +305,3 @@ def _secrets(variable: str | None, file: Path | None, target: str) -> dict[str, 
     if not text:
         raise UsageError(f"--token-file {file}: it is empty", "put the token there")
     return {TOKEN: text}
-
-
-def _kept(target: str) -> dict[str, str]:
-    """Where no option names one: by `harness share login`, or in the variable that the hub's own programs read."""
-    from harness.share import token_file
-    from harness.share.parcel import TOKEN
-
-    if target == LOGS_IN and (token := token_file.load(settings.arena_token())):
-        return {TOKEN: token}
-    if target == "huggingface" and (token := os.environ.get("HF_TOKEN")):
-        return {"HF_TOKEN": token}
-    return {}
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

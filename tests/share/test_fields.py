@@ -24,6 +24,7 @@ NEVER_SENT = {
         "bundle",
         "consent",
         "contrast",
+        "foreign",
         "cost",
         "doctor",
         "facts",
