@@ -149,18 +149,23 @@ def read(path: Path) -> Stored:
 
 
 def put(path: Path, stored: Stored) -> None:
-    """A finished result into a folder that is there and empty, as its run would have left it but for `logs/`. Raises `StoreError`."""
+    """A finished result into a folder that is there and empty, as its run would have left it but for `logs/`; readings are of the trial that
+    had begun last. Raises `StoreError`."""
     from harness.store import columns
 
     trials = path / "trials"
-    firsts = [trial.t_start_ns for trial in stored.result.trials]
-    samples: list[list[Sample]] = [[] for _ in range(len(firsts) + 1)]
+    bounds = [
+        *(trial.t_start_ns for trial in stored.result.trials),
+        *(trial.t_end_ns + 1 for trial in stored.result.trials[-1:]),
+    ]
+    samples: list[list[Sample]] = [[] for _ in range(len(stored.result.trials) + 2)]
     for sample in stored.samples:
-        samples[bisect_right(firsts, sample.t_ns)].append(sample)
+        samples[bisect_right(bounds, sample.t_ns)].append(sample)
     try:
         trials.mkdir()
         (trials / f"{BEFORE}.samples").write_bytes(lines(samples[0]))
-        for trial, own in zip(stored.result.trials, samples[1:], strict=True):
+        (trials / f"{AFTER}.samples").write_bytes(lines(samples[-1]))
+        for trial, own in zip(stored.result.trials, samples[1:-1], strict=True):
             (trials / f"{trial.index:05d}.samples").write_bytes(lines(own))
             (trials / f"{trial.index:05d}.jsonl").write_bytes(lines(stored.records.get(trial.index, ())))
         columns.write(path, trials, stored.result.trials)

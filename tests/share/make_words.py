@@ -37,7 +37,7 @@ VARIABLES = re.compile(
     r"_[A-Z][A-Z0-9_]{2,40}\b"
 )
 PERSONS = frozenset(
-    ["admin", "mark", "rich", "root", "user", "users", "home", "art", "frank", "grant", "jack", "chase", "will"]
+    ["admin", "sam", "mark", "rich", "root", "user", "users", "home", "art", "frank", "grant", "jack", "chase", "will"]
 )
 """Words that also name people and their folders: none of these is worth a doubt."""
 

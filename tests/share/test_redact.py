@@ -7,16 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 import pytest
 
 from harness import __version__, verify
 from harness.schema.doctor import FAIL, PASS, SKIP
 from harness.schema.health import Reason
+from harness.schema.machine import Machine
 from harness.schema.plan import Launch
 from harness.schema.result import Finding
 from harness.schema.run import FileHash
-from harness.share import bundle, fields, recipe, redact, scan, wordwise
+from harness.share import bundle, fields, grammar, recipe, redact, scan, wordwise
 from harness.share.grammar import LEFT_OUT
 from harness.share.names import Given, Names, Question
 from harness.store import folder
@@ -163,7 +165,7 @@ runtime: vllm
 container: registry.{fqdn}:5000/acme/vllm:{host}
 maintainer: {mail}
 mods: [{path}]
-metadata: {{model_params: 7B, model_dtype: bf16, num_layers: 2, num_kv_heads: 2, head_dim: 64, kv_dtype: fp8, by: {mail},
+metadata: {{model_params: 7B, model_dtype: bf16, num_layers: 2, num_kv_heads: 2, head_dim: 64, kv_dtype: fp8, by: {mail}, maker: kernel,
   owner: "{secret}"}}
 defaults:
   port: 8000
@@ -215,6 +217,9 @@ def test_a_recipe_is_rendered_anew_from_what_is_allowed() -> None:
         "NCCL_SOCKET_IFNAME": "host-abc123",
         "HF_TOKEN": "$HF_TOKEN",
         "VLLM_HOST_IP": "<address>",
+    }
+    assert set(said["metadata"]) == {
+        *("model_params", "model_dtype", "num_layers", "num_kv_heads", "head_dim", "kv_dtype", "active_params")
     }
     assert said["metadata"]["active_params"] == "3B"
     assert said["defaults"]["gpu_memory_utilization"] == 0.8
@@ -323,6 +328,41 @@ def test_own_names_are_no_words_even_if_they_are() -> None:
     assert fields.struct(Given(Names()), launch).argv == ("vllm", "kernel")
     assert fields.struct(Given(Names(own=frozenset({"Kernel"}))), launch).argv == ("vllm", "<text>")
     assert wordwise.sentence(Given(Names(own=frozenset({"kernel"}))), "the kernel does not say") == LEFT_OUT
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("0.11.0rc2.dev5+g1a2b3c4d5.cu130", "0.11.0rc2.dev5+g1a2b3c4d5.cu130"),
+        ("xllamacpp 2026.10.11549", "xllamacpp 2026.10.11549"),
+        ("5.36_0ACUM018 06/12/2025", "5.36"),
+        ("6.8-acme-3", "6.8"),
+        ("10.77.31.45", ""),
+        ("made on 10.77.31.45", ""),
+        ("zorgblat7", ""),
+    ],
+)
+def test_versions(said: str, kept: str) -> None:
+    assert grammar.version(said) == kept
+
+
+def test_what_a_version_may_not_be() -> None:
+    machine = replace(generated.filled(Machine, "x"), firmware="kernel", kernel="6.11.0-1016-nvidia")
+    assert fields.struct(Given(Names()), machine).firmware == "kernel"
+    done = fields.struct(Given(Names(own=frozenset({"kernel"}))), machine)
+    assert (done.firmware, done.kernel) == ("", "6.11.0-1016-nvidia")
+
+
+def test_readings_stay_with_their_trials(golden: Stored, tmp_path: Path) -> None:
+    tmp_path.joinpath("run").mkdir()
+    folder.put(tmp_path / "run", golden)
+    trials = golden.result.trials
+    bounds = [0, *(trial.t_start_ns for trial in trials), trials[-1].t_end_ns + 1, 1 << 62]
+    said = duckdb.sql(f"SELECT trial, t_ns FROM '{tmp_path / 'run' / 'samples.parquet'}'").fetchall()
+    assert sorted(t_ns for _, t_ns in said) == sorted(sample.t_ns for sample in golden.samples)
+    for trial, t_ns in said:
+        assert (trial is None) == (t_ns < bounds[1] or t_ns >= bounds[-2])
+        assert trial is None or bounds[trial + 1] <= t_ns < bounds[trial + 2]
 
 
 def test_the_golden_bundle_is_not_changed_by_looking(golden: Stored) -> None:

@@ -122,6 +122,7 @@ HARMLESS = (
     "risk-assessment-of-speculative-decoding-task-list disk-cache-directory-name-for-models",
     "/home/ /Users/ ~/.cache /models/x /usr/lib/python3/dist-packages",
     "host-3fa94c nvml@host-3fa94c model-77ab01 cell d0-pp2048-tg128-c1",
+    "vm 1 root spark user nobody",
     "serial: none; Serial execution of requests",
 )
 
@@ -160,6 +161,14 @@ def test_what_lies_around_the_files_of_an_archive_and_behind_a_table(tmp_path: P
     db = duckdb.connect()
     db.execute(f"COPY (SELECT 1 AS a) TO '{tmp_path / 'x'}' (FORMAT parquet, KV_METADATA {{origin: '{key.decode()}'}})")
     assert [hit.kind for hit in scan.scan({"x.parquet": (tmp_path / "x").read_bytes()})] == ["GitHub token"]
+
+
+@pytest.mark.parametrize(
+    "text", ["d0-pp64-tg8-c1", "-", "content", "host-3fa94c", "a:", "ab.", "0a1b2c3d", "eyJ.", "x@", "\\", "%41", "&a"]
+)
+def test_long_texts_of_one_thing_are_looked_through_in_time(text: str) -> None:
+    """A pattern that begins again at every letter of them would take hours; the test's own limit says so."""
+    assert scan.scan({"x": (text * 40_000)[:200_000].encode()}) == []
 
 
 def test_noise_raises_no_alarm(tmp_path: Path) -> None:
