@@ -1,6 +1,6 @@
 # What people type. `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help bench test check engines test-engines test-machines test-docker test-airgap test-site site bench-client bench-sensors peers lock setup
+.PHONY: help bench test check engines test-engines test-machines test-docker test-airgap test-site test-collect bench-collect site bench-client bench-sensors peers lock setup
 SHELL := /bin/bash
 
 RECIPE ?= smollm2-135m-cpu
@@ -49,6 +49,14 @@ test-airgap: ## Pack a run here, install and do it in a network namespace withou
 test-machines: ## Cut cables between machines that are network namespaces (needs root, sshd and iproute2)
 	@scripts/setup.sh dev
 	@.venv/bin/python -m pytest -m machines $(ARGS)
+
+test-collect: ## The collector on a PostgreSQL of the test's own (apt install postgresql)
+	@scripts/setup.sh dev
+	@.venv/bin/python -m pytest -m postgresql $(ARGS)
+
+bench-collect: ## What the collector bears: 50 clients, 1,000 bundles, hostile ones, SIGKILL (10 minutes)
+	@scripts/setup.sh dev
+	@.venv/bin/python scripts/bench_collect.py $(ARGS)
 
 site: setup ## Build site/ from results/ and the published figures
 	@.venv/bin/harness site $(ARGS)

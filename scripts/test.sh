@@ -8,7 +8,7 @@ nothing=5 # pytest's exit code when no test was chosen
 
 part() { # WORKERS MARK ARGUMENT...
   .venv/bin/python -m pytest -n "$1" --dist loadfile --no-loadscope-reorder \
-    -m "not engines and not machines and not docker and not airgap and not browser and $2" "${@:3}"
+    -m "not engines and not machines and not docker and not airgap and not browser and not postgresql and $2" "${@:3}"
 }
 
 part 3 "not quiet" "$@"; first=$?

@@ -31,6 +31,7 @@ CONDUCTOR = {
     "article",
     "bench",
     "calibrate",
+    "collect",
     "costs",
     "compare",
     "doctor",
@@ -40,6 +41,7 @@ CONDUCTOR = {
     "offline",
     "observe",
     "order",
+    "overview",
     "pack",
     "recompute",
     "reproduce",
@@ -113,6 +115,7 @@ def test_only_clock_reads_the_time() -> None:
 
 def test_nobody_below_the_cli_prints_or_reads_the_environment() -> None:
     children = {
+        "collect/__main__.py",
         "load/__main__.py",
         "sense/__main__.py",
         "engines/embedded.py",

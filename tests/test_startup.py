@@ -20,6 +20,9 @@ HEAVY = (
     "asyncio",
     "vllm",
     "sglang",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
 )
 
 

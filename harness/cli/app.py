@@ -14,6 +14,7 @@ import typer
 from harness.cli import (
     advise,
     board,
+    collect,
     cost,
     exports,
     facts,
@@ -50,6 +51,7 @@ results.app.command("import")(exports.import_)
 results.app.command("imports")(exports.imports)
 app.add_typer(facts.app, name="facts")
 app.add_typer(share.app, name="share")
+app.add_typer(collect.app, name="collect")
 app.command("board")(board.board)
 app.command("site")(site.site)
 app.command("plot")(site.plot)

@@ -71,27 +71,18 @@ def board(
 
 def whole(root: Path | None, machines: Assumed | None = None, seat: str | None = None) -> Board:
     """All that is known on this machine. `machines`, `seat`: what is said of one's own. No network."""
-    from harness import clock
-    from harness.board import foreign, imported, join, measured, offers, own, published
-    from harness.facts import load as load_facts
-    from harness.facts import prices
-    from harness.recipe import catalog, load
-    from harness.recipe.resolve import engine_of
-    from harness.store import imports, query
+    from harness import clock, overview
+    from harness.board import own
+    from harness.facts import load
+    from harness.store import query
 
-    recipes = [load.load(path) for path in catalog.paths(settings.recipe_folders())]
-    facts, day = load_facts.load(settings.user_facts()), clock.utc_now().date()
-    listed = prices.every(facts, day)
-    ours = own.Own(facts, day, machines or own.BY_FACTS, seat=seat)
-    place = root or settings.results_root()
-    found = measured.rows(query.list_results(place), ours)
-    kept, broken = imports.every(place)
-    return join.board(
-        [offers.named(row, prices.at(row.provider, row.model, day), listed) if row.provider else row for row in found],
-        published.rows(((recipe, engine_of(recipe) or recipe.runtime) for recipe in recipes), ours),
-        day=day,
-        facts=facts,
-        offers=offers.rows(facts, listed),
-        imported=imported.rows((about, foreign.read(data, about.name)) for about, data in kept),
-        notes=(*broken, ours.note),
+    place, facts = root or settings.results_root(), load.load(settings.user_facts())
+    return overview.board(
+        place,
+        query.list_results(place),
+        facts,
+        settings.recipe_folders(),
+        clock.utc_now().date(),
+        machines or own.BY_FACTS,
+        seat,
     )

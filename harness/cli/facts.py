@@ -118,10 +118,10 @@ def article(
 
 def tables(day: datetime.date) -> dict[str, tuple[msgspec.Struct, ...]]:
     """With the prices of the package among those of the files."""
-    from harness.facts import load, prices
+    from harness import overview
+    from harness.facts import load
 
-    facts = load.load(settings.user_facts())
-    return _by_table(facts) | {"prices": tuple(prices.every(facts, day))}
+    return overview.tables(load.load(settings.user_facts()), day)
 
 
 def _by_table(facts: Facts) -> dict[str, tuple[msgspec.Struct, ...]]:

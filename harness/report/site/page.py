@@ -20,6 +20,11 @@ def render(template: str, **values: object) -> str:
     return environment().get_template(template).render(**_shell(), **values)
 
 
+def policy() -> str:
+    """What a page may do, as it says itself: for a server that says it, too."""
+    return str(_shell()["policy"])
+
+
 @cache
 def environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
