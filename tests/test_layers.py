@@ -56,7 +56,7 @@ ALSO = {  # besides its own folder, the schema and the base
     "probe": {"hosts"},
     "board": {"measure", "facts"},
     "report": {"measure", "board"},
-    "share": {"store", "recipe", "engines"},
+    "share": {"store", "recipe"},
 }
 
 

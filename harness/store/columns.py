@@ -124,8 +124,8 @@ def examine(path: Path, *, most_rows: int, most_text: int) -> None:
 
 
 def texts(table: Path) -> list[tuple[str, str]]:
-    """(column, its text in the order of its rows): what is written over several rows is then in one piece. Of equal values one after another
-    it has a few. Raises `StoreError`."""
+    """(column, its text in the order of its rows): what is written over several rows is then in one piece. Of equal values one after
+    another it has a few. Raises `StoreError`."""
     db, source = _open(), f"read_parquet('{_quoted(table)}')"
     found = []
     for name, kind, *_ in _asked(db, table, f"DESCRIBE SELECT * FROM {source}"):

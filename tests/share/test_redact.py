@@ -358,7 +358,7 @@ def test_readings_stay_with_their_trials(golden: Stored, tmp_path: Path) -> None
     folder.put(tmp_path / "run", golden)
     trials = golden.result.trials
     bounds = [0, *(trial.t_start_ns for trial in trials), trials[-1].t_end_ns + 1, 1 << 62]
-    said = duckdb.sql(f"SELECT trial, t_ns FROM '{tmp_path / 'run' / 'samples.parquet'}'").fetchall()
+    said = duckdb.execute(f"SELECT trial, t_ns FROM '{tmp_path / 'run' / 'samples.parquet'}'").fetchall()
     assert sorted(t_ns for _, t_ns in said) == sorted(sample.t_ns for sample in golden.samples)
     for trial, t_ns in said:
         assert (trial is None) == (t_ns < bounds[1] or t_ns >= bounds[-2])
