@@ -149,8 +149,8 @@ def read(path: Path) -> Stored:
 
 
 def put(path: Path, stored: Stored) -> None:
-    """A finished result into a folder that is there and empty, as its run would have left it but for `logs/`; readings are of the trial that
-    had begun last. Raises `StoreError`."""
+    """A finished result into a folder that is there and empty, as its run would have left it but for `logs/`; readings are of the trial
+    that had begun last. Raises `StoreError`."""
     from harness.store import columns
 
     trials = path / "trials"

@@ -22,6 +22,7 @@ NEVER_SENT = {
         "bill",
         "board",
         "bundle",
+        "collect",
         "consent",
         "contrast",
         "foreign",

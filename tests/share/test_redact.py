@@ -11,7 +11,12 @@ import duckdb
 import msgspec
 import pytest
 
-from harness import __version__, verify
+from harness import __version__, verify, whose
+from harness.errors import HarnessError
+from harness.recipe.cells import GridOverrides
+from harness.recipe.docker import Terms
+from harness.recipe.load import loads
+from harness.recipe.resolve import resolve
 from harness.schema.doctor import FAIL, PASS, SKIP
 from harness.schema.health import Reason
 from harness.schema.machine import Machine
@@ -23,6 +28,7 @@ from harness.share.grammar import LEFT_OUT
 from harness.share.names import Given, Names, Question
 from harness.store import folder
 from harness.store.folder import Stored
+from tests.recipe.plans import MACHINE
 from tests.share import forger, generated
 from tests.share.make_golden import GOLDEN
 from tests.share.planted import ALL, OWN, SECRETS, parts
@@ -369,3 +375,26 @@ def test_the_golden_bundle_is_not_changed_by_looking(golden: Stored) -> None:
     before = GOLDEN.read_bytes()
     redact.shareable(golden, PUBLIC)
     assert GOLDEN.read_bytes() == before
+
+
+@pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
+def test_the_plan_of_a_shipped_recipe_raises_no_alarm(path: Path, golden: Stored) -> None:
+    """As it is and as another's; its own flags and settings stay."""
+    text = path.read_text()
+    before = loads(text, str(path))
+    machine = replace(MACHINE, hostname="zorgblat7", home="/home/qwexander")
+    try:
+        made = resolve(
+            before, machine, overrides={}, profile=None, grid=GridOverrides(), seed=0, url=None, terms=Terms(allow=frozenset())
+        )
+    except HarnessError:
+        pytest.skip("it needs several machines")
+    for names in (whose.names(golden, [path], {}), Names()):
+        stored = replace(golden, plan=made, recipe_text=text)
+        done = redact.redacted(stored, names)[0]
+        assert scan.scan({"result.json": everything(done).encode(), "recipe.yaml": done.recipe_text.encode()}, OWN) == []
+        assert done.plan.launch is not None
+        assert made.launch is not None
+        flags = [[word for word in launch.argv if word.startswith("--")] for launch in (made.launch, done.plan.launch)]
+        assert flags[0] == flags[1]
+        assert set(done.plan.launch.env) == set(made.launch.env)

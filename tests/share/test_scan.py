@@ -122,14 +122,14 @@ HARMLESS = (
     "risk-assessment-of-speculative-decoding-task-list disk-cache-directory-name-for-models",
     "/home/ /Users/ ~/.cache /models/x /usr/lib/python3/dist-packages",
     "host-3fa94c nvml@host-3fa94c model-77ab01 cell d0-pp2048-tg128-c1",
-    "vm 1 root spark user nobody",
+    "xq 1 root spark user nobody",
     "serial: none; Serial execution of requests",
 )
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_no_secret(text: str) -> None:
-    assert scan.scan({"x": text.encode()}, ["vm", "root", "spark"]) == []
+    assert scan.scan({"x": text.encode()}, ["xq", "root", "spark"]) == []
 
 
 def test_shipped_recipes_raise_no_alarm() -> None:
