@@ -73,7 +73,7 @@ def _homes(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: datetim
         if about.server:
             continue
         name = f"{about.recipe} on {f'{about.nodes} × ' if about.nodes > 1 else ''}{about.hardware}"
-        counting = next(((each, cell) for each in newest_first if (cell := cost_inputs.busiest(each)) is not None), None)
+        counting = next(((each, cells) for each in newest_first if (cells := cost_inputs.counting(each))), None)
         if counting is None:
             unsound.append(f"{name}: no cell has a speed that counts; harness results show {about.id} says why")
             continue
@@ -82,10 +82,15 @@ def _homes(results: Path, ask: costs.Ask, wish: Wish, facts: Facts, day: datetim
     return found, unsound
 
 
-def _home(name: str, summary: Summary, cell: Point, ask: costs.Ask, wish: Wish, facts: Facts, day: datetime.date) -> Candidate:
+def _home(
+    name: str, summary: Summary, cells: list[Point], ask: costs.Ask, wish: Wish, facts: Facts, day: datetime.date
+) -> Candidate:
+    """By the busiest of its cells that tells how long the demand takes; else by the busiest, which says why not."""
+    systems = [costs.system_of(summary, cell, ask, facts, day) for cell in cells]
+    telling = (one for one in systems if is_number(local_cost(wish.demand, one, "").busy_h_per_day))
     return Candidate(
         name=name,
-        local=costs.system_of(summary, cell, ask, facts, day),
+        local=next(telling, systems[0]),
         rating=_rating(facts, lookup.model_of(facts, summary.model)),
         terms=conditions.at_home(summary, seat=wish.seat, day=day),
     )

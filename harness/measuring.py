@@ -44,8 +44,6 @@ AT_ONCE = 5000
 the cell is done: it takes time and memory for all of them at once."""
 SOAK_TRIAL = -1000
 """Prompts of load that is not measured are those of trials from here downwards."""
-CAP = "cap"
-"""What ends a cell whose next trial could cost more than was agreed to."""
 SANITY_HINT = (
     "its answers are in the result (harness results show latest); a wrong chat template, quantization or kernel does this. For a model "
     "that can only talk so: 'sanity: false' in the recipe's harness block"
@@ -223,8 +221,8 @@ class Run:
         job = self.session.job(cell, index, first=not self.runs.get(cell.id))
         if not self._may(job):
             if cell.id in self.runs:
-                self._work_out(cell, CAP)
-            return CAP
+                self._work_out(cell, stopping.CAP)
+            return stopping.CAP
         raw = self.folder.trial_path(index)
         before = self.session.counters()
         start = clock.now()
@@ -258,7 +256,7 @@ class Run:
         self.spent_s[cell.id] = self.spent_s.get(cell.id, 0.0) + seconds(end - start)
         reason = stopping.stop(self.plan.workload.profile, briefs, self.spent_s[cell.id])
         if reason or sum(each.valid for each in briefs) <= AT_ONCE:
-            self._work_out(cell, reason or "interrupted")
+            self._work_out(cell, reason or stopping.INTERRUPTED)
         self.folder.save(self.result("running"))
         self.session.check_alive()
         return reason
@@ -319,7 +317,7 @@ class Run:
             for cell in self.plan.workload.cells:  # all: the idle machine may have been read since
                 if runs := self.runs.get(cell.id):
                     known = self.cells.get(cell.id)
-                    self._work_out(cell, known.stopped_by if known and known.trials == len(runs) else "interrupted")
+                    self._work_out(cell, known.stopped_by if known and known.trials == len(runs) else stopping.INTERRUPTED)
         sensors = self.instruments.sampler.report()
         kernel: dict[str, str] = {}
         unread: list[Absent] = []

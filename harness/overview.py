@@ -43,7 +43,7 @@ def board(
         facts=facts,
         offers=offers.rows(facts, listed),
         imported=imported.rows((about, foreign.read(data, about.name)) for about, data in kept),
-        notes=(ours.note, *broken),
+        notes=(*broken, ours.note),
     )
 
 

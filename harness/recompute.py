@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from harness import __version__, fits
 from harness.errors import RecipeError
-from harness.measure import goodput, health, metrics, power, sanity, speculation
+from harness.measure import goodput, health, metrics, power, sanity, speculation, stopping
 from harness.measure.given import Given
-from harness.measure.trials import around
+from harness.measure.runs import Run
+from harness.measure.stopping import CAP, INTERRUPTED
+from harness.measure.trials import around, runs_of
 from harness.recipe import load
 from harness.schema.health import Health
 from harness.schema.result import CellResult, Finding, PowerReading, Result
@@ -20,8 +23,10 @@ from harness.schema.sensors import Sample
 from harness.schema.weights import METADATA, Weights
 from harness.share.grammar import LEFT_OUT
 from harness.store.folder import Stored
+from harness.units import seconds
 
 TOLERANCE = 1e-9  # relative: the same arithmetic on another machine may differ in the last bits
+STATES = ("running", "complete", "interrupted", "failed")
 NOT_STORED = {"foreign_process"}
 """Reasons of trials that rest on what no file keeps: which processes were the server's."""
 
@@ -45,10 +50,22 @@ def cells(stored: Stored, samples: Sequence[Sample], given: Given) -> list[CellR
         trials = [trial for trial in stored.result.trials if trial.cell == cell.cell.id]
         if stored.result.state == "running":  # of a long cell that was killed, figures are of its first trials
             trials = trials[: cell.trials]
-        found.append(
-            metrics.cell_result(cell.cell, trials, stored.records, stopped_by=cell.stopped_by, samples=samples, given=given)
-        )
+        runs = runs_of(cell.cell, trials, stored.records, samples)
+        found.append(metrics.of_runs(cell.cell, runs, stopped_by=_stopped_by(stored, cell, runs), given=given))
     return found
+
+
+def _stopped_by(stored: Stored, said: CellResult, runs: Sequence[Run]) -> str:
+    """By the rule: trials that were not to somebody's liking are not to be missing, and none may follow until there is one that is."""
+    result, profile = stored.result, stored.plan.workload.profile
+    from_outside = {INTERRUPTED: result.state != "complete", CAP: result.spent is not None}
+    if is_older(result) or from_outside.get(said.stopped_by, False):
+        return said.stopped_by
+    briefs = [stopping.brief(said.cell, run) for run in runs]
+    spent_s = [seconds(run.trial.t_end_ns - run.trial.t_start_ns) for run in runs]
+    if earlier := stopping.stop(profile, briefs[:-1], sum(spent_s[:-1])):
+        return f"{earlier}, a trial earlier"
+    return stopping.stop(profile, briefs, sum(spent_s)) or "nothing: there is a trial to come"
 
 
 def differences(stored: Stored, again: Sequence[CellResult], samples: list[Sample]) -> Iterator[str]:
@@ -59,6 +76,7 @@ def differences(stored: Stored, again: Sequence[CellResult], samples: list[Sampl
         yield "recipe.yaml is not the recipe that was measured"
     if result.model != plan.model or any(cell.cell not in plan.workload.cells for cell in result.cells):
         yield "model or cells are not those of the plan"
+    yield from _plan_differences(stored)
     if [trial.index for trial in result.trials] != list(range(len(result.trials))):
         yield "trials are left out, their numbers are not 0, 1, 2 …"
     for trial in result.trials:
@@ -71,6 +89,9 @@ def differences(stored: Stored, again: Sequence[CellResult], samples: list[Sampl
     known = {cell.cell.id for cell in result.cells}
     if result.state != "running":
         yield from (f"cell {missing} was measured but has no figures" for missing in sorted(measured - known))
+    if result.state == "complete" and result.spent is None:
+        left = {cell.id for cell in plan.workload.cells} - known - {skipped.cell.id for skipped in result.skipped}
+        yield from (f"cell {missing} of the plan was neither measured nor skipped" for missing in sorted(left))
     if result.weights is not None:
         yield from _weights_differences(result.weights, stored)
     for cell, other in zip(result.cells, again, strict=True):
@@ -94,6 +115,28 @@ def _told(finding: Finding, result: Result) -> Finding:
     return finding if result.redacted is None else msgspec.structs.replace(finding, text="")
 
 
+def _plan_differences(stored: Stored) -> Iterator[str]:
+    """What is only told once more where a reader looks for it. An older harness may not have told it."""
+    result, plan = stored.result, stored.plan
+    if result.state not in STATES:
+        yield f"state: there is none of the name {result.state!r}"
+    settled: dict[str, tuple[object, ...]] = {
+        "recipe_name": (plan.recipe_name,),
+        "nodes": (max(1, len(plan.nodes)),),
+        "server": ("",) if plan.launch else ("", plan.url),
+        "image": (plan.launch.image_found if plan.launch else None,),
+    }
+    with suppress(RecipeError):  # of a format that this harness no longer reads
+        recipe = load.loads(stored.recipe_text, str(stored.path / "recipe.yaml"))
+        settled["quantization"] = (str(recipe.metadata.get("quantization") or ""),)
+    for name, values in settled.items():
+        said = getattr(result, name)
+        if said not in values and not (is_older(result) and said in ("", 1, None)):
+            yield f"{name}: {said!r} is not what recipe and plan say"
+    if result.engine.name != plan.engine:
+        yield f"engine: {result.engine.name!r} is not that of the plan, {plan.engine}"
+
+
 def _cell_differences(stored: CellResult, again: CellResult, *, older: bool, redacted: bool) -> Iterator[str]:
     """Of an older harness only what it says: it may have lacked a figure, called it unknown, or given its reasons in other words."""
     where = stored.cell.id
@@ -101,7 +144,7 @@ def _cell_differences(stored: CellResult, again: CellResult, *, older: bool, red
         kinds = [[f.severity for f in cell.findings if f.code == code] for cell in (stored, again)]
         if kinds[0] != kinds[1] and not (older and not kinds[0]):
             yield f"{where} finding {code}: stored {', '.join(kinds[0]) or 'none'}, recomputed {', '.join(kinds[1]) or 'none'}"
-    for name in ("verdict", "trials", "sent", "valid", "excluded"):
+    for name in ("verdict", "stopped_by", "trials", "sent", "valid", "excluded"):
         if getattr(stored, name) != getattr(again, name):
             yield f"{where} {name}: stored {getattr(stored, name)}, recomputed {getattr(again, name)}"
     for name in sorted(stored.figures.keys() | again.figures.keys()):

@@ -17,18 +17,21 @@ from pathlib import Path
 import msgspec
 
 from harness import __version__, clock
-from harness.errors import HarnessError, NoConsent, StoreError, UsageError, VerifyError, did_you_mean
+from harness.errors import HarnessError, NoConsent, StoreError, UsageError, did_you_mean
 from harness.schema.bundle import Entry
 from harness.schema.consent import Audience, Consent, Receipt, Withdrawal
 from harness.schema.result import Result
-from harness.share import bundle, consent, contents, kept, receipts, sign
+from harness.share import bundle, consent, contents, kept, receipts, redact, scan, sign
 from harness.share.kept import Kept
-from harness.share.parcel import Answer, Parcel, Shareable
+from harness.share.names import Names, Question
+from harness.share.parcel import Answer, Parcel
 from harness.share.targets import TARGETS
 from harness.store import folder
+from harness.store.folder import Stored
 from harness.typed import decoded
 
 Say = Callable[[str], None]
+replace = msgspec.structs.replace
 
 SCHEMES = {"http": "http", "https": "http", "http+insecure": "http"}
 """Addresses that are whole without the target's name."""
@@ -36,13 +39,28 @@ PATHS = ("file", "git")
 """Targets whose address is a place on this machine."""
 
 
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants to give away, and to whom."""
+
+    path: Path
+    """The result's folder."""
+    target: str
+    where: str
+    state: Path
+    """The user's folder of kept parcels and consents."""
+    stored: Stored
+    names: Names
+    secrets: frozenset[str] = frozenset()
+    """What must not be in any byte, besides what looks like it."""
+    key: Path | None = None
+    """Signs the bundle."""
+
+
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """What would be sent, and all that a preview tells of it."""
 
     path: Path
-    """The result's folder."""
     state: Path
-    """Of the user: kept parcels, and consents."""
     kept: Kept
     audience: Audience
 
@@ -82,30 +100,57 @@ def address(text: str) -> tuple[str, str]:
     return name, str(Path(where.removeprefix("//")).expanduser().absolute()) if name in PATHS else where
 
 
-def prepare(path: Path, target: str, where: str, state: Path, *, key: Path | None, secrets: Mapping[str, str]) -> Ready:
-    """Touches no network. A parcel that was made of the same files for the same place, and is kept, is taken again. `key` signs the bundle;
-    `secrets` must not be in what is sent. Raises `UsageError` for an address that is none, `VerifyError` where something in the bytes looks
-    like a secret."""
-    audience = TARGETS[target].audience(where)
-    origin = _origin(path, key)
-    found = kept.find(state, target, where, origin)
+def questions(order: Order) -> list[Question]:
+    """Names of which only their owner knows whether they are public. Raises `StoreError`."""
+    return redact.questions(order.stored, order.names)
+
+
+def prepare(order: Order) -> Ready:
+    """Touches no network. A parcel that was made of the same for the same place, and is kept, is taken again. Raises `UsageError` for an
+    address that is none, `VerifyError` where something in the bytes must not leave."""
+    target = TARGETS[order.target]
+    audience, origin = target.audience(order.where), f"{_evidence(order.path)} {_choices(order)}"
+    found = kept.find(order.state, order.target, order.where, origin)
     if found is None:
-        what = _shareable(path)
-        if key is not None:
-            what = msgspec.structs.replace(what, bundle=bundle.signed(what.bundle, partial(sign.sign, key=key)))
+        what = redact.shareable(order.stored, order.names)
+        if order.key is not None:
+            what = replace(what, bundle=bundle.signed(what.bundle, partial(sign.sign, key=order.key)))
         parcel = Parcel(
-            target=target,
-            where=where,
+            target=order.target,
+            where=order.where,
             submission=base64.b32encode(random.token_bytes(16)).decode().rstrip("=").lower(),
             result=what.stored.result.id,
-            files=TARGETS[target].files(what, where),
+            files=target.files(what, order.where),
         )
         found = Kept(parcel=parcel, origin=origin)
-    for name in found.parcel.files:
-        if not bundle.NAME.fullmatch(name):
-            raise StoreError(f"{name!r} is no name for a file", "tell whoever made this target")
-    _scan(found.parcel.files, secrets)
-    return Ready(path=path, state=state, kept=found, audience=audience)
+    return _ready(order, found, audience)
+
+
+def prepared_before(order: Order, file: Path) -> Ready:
+    """What the consent in the file is for, as it was kept then. Raises `NoConsent` where it is not, and as `prepare`."""
+    agreed = consent.read(file, order.state)
+    audience, found = TARGETS[order.target].audience(order.where), kept.by_submission(order.state, agreed.submission)
+    if found is None:
+        raise NoConsent(f"--consent {file}: the bytes that it is for are not kept here any more", consent.LOOK_AGAIN)
+    if (agreed.target, agreed.where) != (order.target, order.where):
+        what = f"{agreed.target}:{agreed.where}, not for {order.target}:{order.where}"
+        raise NoConsent(f"--consent {file}: it is for {what}", consent.LOOK_AGAIN)
+    if found.origin.partition(" ")[0] != _evidence(order.path):
+        raise NoConsent(f"--consent {file}: {order.path} is not what was looked at then", consent.LOOK_AGAIN)
+    return _ready(order, found, audience)
+
+
+def _ready(order: Order, found: Kept, audience: Audience) -> Ready:
+    files = found.parcel.files
+    if strange := [name for name in files if not bundle.NAME.fullmatch(name)]:
+        raise StoreError(f"{strange[0]!r} is no name for a file", "tell whoever made this target")
+    scan.require(files, order.names.own | order.secrets)
+    return Ready(path=order.path, state=order.state, kept=found, audience=audience)
+
+
+def check(ready: Ready, secrets: Mapping[str, str]) -> None:
+    """Before anybody is asked, or a consent used: whether it could be sent at all. Raises `UsageError`, `MachineError`."""
+    TARGETS[ready.parcel.target].check(ready.parcel, secrets)
 
 
 def dry_run(ready: Ready, to: Path) -> None:
@@ -161,12 +206,12 @@ def send(ready: Ready, agreed: Consent, how: str, secrets: Mapping[str, str], sa
     receipts.begin(ready.path, receipt)
     with _told(ready.path, receipt):
         answer = target.send(parcel, secrets, frozenset(ready.kept.sent), say)
-    receipt = msgspec.structs.replace(receipt, ended=_now(), **msgspec.structs.asdict(answer))
+    receipt = replace(receipt, ended=_now(), **msgspec.structs.asdict(answer))
     receipts.end(ready.path, receipt)
     if receipt.confirmed:
         kept.drop(ready.state, ready.kept)
     else:
-        kept.keep(ready.state, msgspec.structs.replace(ready.kept, sent=tuple({*ready.kept.sent, *answer.sent})))
+        kept.keep(ready.state, replace(ready.kept, sent=tuple(sorted({*ready.kept.sent, *answer.sent}))))
     return receipt
 
 
@@ -176,68 +221,9 @@ def withdraw(path: Path, receipt: Receipt, secrets: Mapping[str, str], say: Say)
         raise UsageError(f"there is no target '{receipt.target}'", "ask the harness that sent it")
     answer: Answer = TARGETS[receipt.target].withdraw(receipt, secrets, say)
     told = Withdrawal(when=_now(), confirmed=answer.confirmed, said=answer.said)
-    receipt = msgspec.structs.replace(receipt, withdrawal=told)
+    receipt = replace(receipt, withdrawal=told)
     receipts.end(path, receipt)
     return receipt
-
-
-@contextmanager
-def _told(path: Path, receipt: Receipt) -> Iterator[None]:
-    """The receipt says how a sending ended that gave no answer."""
-    try:
-        yield
-    except HarnessError as error:
-        receipts.end(path, msgspec.structs.replace(receipt, ended=_now(), said=error.message, missing=tuple(receipt.files)))
-        raise
-    except (KeyboardInterrupt, SystemExit):
-        said = "it was interrupted; what has arrived is not known"
-        receipts.end(path, msgspec.structs.replace(receipt, ended=_now(), said=said, missing=tuple(receipt.files)))
-        raise
-
-
-def _same(ready: Ready, agreed: Consent) -> None:
-    """What would be sent is what was agreed to, and what that was made of is still the same."""
-    parcel = ready.parcel
-    if (agreed.target, agreed.where, agreed.sha256) != (parcel.target, parcel.where, parcel.sha256):
-        raise NoConsent("what would be sent is not what was agreed to, so nothing was sent", consent.LOOK_AGAIN)
-    if TARGETS[parcel.target].audience(parcel.where) != agreed.audience:
-        raise NoConsent("who gets or sees it has changed since it was shown, so nothing was sent", consent.LOOK_AGAIN)
-    if _origin(ready.path, None) != ready.kept.origin.partition(" ")[0]:
-        raise NoConsent(f"{ready.path} has changed since it was shown, so nothing was sent", consent.LOOK_AGAIN)
-
-
-def _origin(path: Path, key: Path | None) -> str:
-    """What a parcel is made of. Raises `StoreError`."""
-    about = bundle.manifest(folder.evidence(path), result=path.name, harness_version=__version__)
-    digest = hashlib.sha256(bundle.encoded(about)).hexdigest()
-    return f"{digest} signed with {key}" if key else digest
-
-
-def _shareable(path: Path) -> Shareable:
-    import tempfile
-
-    stored, files = folder.read(path), folder.evidence(path)
-    about = bundle.manifest(files, result=stored.result.id, harness_version=stored.result.harness_version)
-    with tempfile.TemporaryDirectory() as name:
-        bundle.write(Path(name, "it"), files, about)
-        return Shareable(stored=stored, recipe=stored.recipe_text, bundle=Path(name, "it").read_bytes())
-
-
-def _scan(files: Mapping[str, bytes], secrets: Mapping[str, str]) -> None:
-    """Raises `VerifyError`."""
-    from harness import secret
-
-    for name, data in contents.members(files):
-        if secret.in_text(data.decode("latin-1")) or any(value.encode() in data for value in secrets.values()):
-            raise VerifyError(f"{name}: something in it looks like a secret, so nothing was sent", "take it out")
-
-
-def _entry(data: bytes) -> Entry:
-    return Entry(len(data), hashlib.sha256(data).hexdigest())
-
-
-def _now() -> str:
-    return clock.utc_now().isoformat(timespec="seconds")
 
 
 def fields(ready: Ready) -> Iterator[tuple[str, Iterator[tuple[str, str]]]]:
@@ -250,3 +236,47 @@ def exact(ready: Ready) -> Iterator[tuple[str, Iterator[str]]]:
 
 def every(root: Path) -> Sequence[Receipt]:
     return [receipt for _, receipt in receipts.every(root)]
+
+
+@contextmanager
+def _told(path: Path, receipt: Receipt) -> Iterator[None]:
+    """The receipt says how a sending ended that gave no answer."""
+    try:
+        yield
+    except HarnessError as error:
+        receipts.end(path, replace(receipt, ended=_now(), said=error.message, missing=tuple(receipt.files)))
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        said = "it was interrupted; what has arrived is not known"
+        receipts.end(path, replace(receipt, ended=_now(), said=said, missing=tuple(receipt.files)))
+        raise
+
+
+def _same(ready: Ready, agreed: Consent) -> None:
+    """What would be sent is what was agreed to, and what that was made of is still the same."""
+    parcel = ready.parcel
+    if agreed.sha256 != parcel.sha256:
+        raise NoConsent("what would be sent is not what was agreed to, so nothing was sent", consent.LOOK_AGAIN)
+    if TARGETS[parcel.target].audience(parcel.where) != agreed.audience:
+        raise NoConsent("who gets or sees it has changed since it was shown, so nothing was sent", consent.LOOK_AGAIN)
+    if _evidence(ready.path) != ready.kept.origin.partition(" ")[0]:
+        raise NoConsent(f"{ready.path} has changed since it was shown, so nothing was sent", consent.LOOK_AGAIN)
+
+
+def _evidence(path: Path) -> str:
+    """SHA-256 of the result's files. Raises `StoreError`."""
+    about = bundle.manifest(folder.evidence(path), result=path.name, harness_version=__version__)
+    return hashlib.sha256(bundle.encoded(about)).hexdigest()
+
+
+def _choices(order: Order) -> str:
+    chosen = (str(order.key), sorted((kind, sorted(said.items())) for kind, said in order.names.said.items()))
+    return hashlib.sha256(msgspec.json.encode(chosen)).hexdigest()
+
+
+def _entry(data: bytes) -> Entry:
+    return Entry(len(data), hashlib.sha256(data).hexdigest())
+
+
+def _now() -> str:
+    return clock.utc_now().isoformat(timespec="seconds")

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+import msgspec
+
 from harness import __version__, recompute
 from harness.engines import ENGINES
-from harness.errors import MachineError, StoreError, VerifyError
+from harness.errors import MachineError, StoreError, VerifyError, one_line
 from harness.measure import plausible
 from harness.schema.doctor import FAIL, PASS, SKIP, WARN, Check
 from harness.schema.result import CellResult, Result
@@ -59,16 +61,18 @@ def checks(path: Path, allowed: Path | None = None, identity: str | None = None)
     """Of a result's folder, or a bundle. `allowed` is an allowed-signers file: one that it names, or `identity` in it, must have signed.
     Raises `StoreError` for files that cannot be read, and as `sign.check_allowed`."""
     if path.is_dir():
-        return list(_of_result(folder.read(path)))
-    try:
-        with bundle.opened(path) as found:
-            return list(_of_bundle(path, found, allowed, identity))
-    except VerifyError as error:
-        wrong = [Check("files", FAIL, problem, error.hint) for problem in error.problems]
-        return [*wrong, Check("the rest", SKIP, "nothing else is looked at in a bundle that was changed")]
+        found = _computed(folder.read(path))
+    else:
+        try:
+            with bundle.opened(path) as made:
+                found = list(_of_bundle(made, allowed, identity))
+        except VerifyError as error:
+            wrong = [Check("files", FAIL, problem, error.hint) for problem in error.problems]
+            found = [*wrong, Check("the rest", SKIP, "nothing else is looked at in a bundle that was changed")]
+    return [msgspec.structs.replace(check, text=one_line(check.text)) for check in found]
 
 
-def _of_bundle(path: Path, found: bundle.Opened, allowed: Path | None, identity: str | None) -> Iterator[Check]:
+def _of_bundle(found: bundle.Opened, allowed: Path | None, identity: str | None) -> Iterator[Check]:
     said = found.manifest
     size = sum(entry.bytes for entry in said.files.values())
     yield Check("files", PASS, f"{len(said.files)} files of {size:,} bytes, each as the manifest says")
@@ -82,10 +86,7 @@ def _of_bundle(path: Path, found: bundle.Opened, allowed: Path | None, identity:
     if (stored.result.id, stored.result.harness_version) != (said.result, said.harness_version):
         yield Check("files", FAIL, f"{bundle.MANIFEST} is of another result: {said.result} by harness {said.harness_version}")
     yield Check("schema", PASS, "recipe, plan, result and tables are of the formats that this harness reads")
-    try:
-        yield from list(_of_result(stored))
-    except COMPUTING as error:
-        yield Check("figures", FAIL, f"nothing can be computed from these records ({type(error).__name__}: {error})")
+    yield from _computed(stored)
     if others := sorted(said.files.keys() - set(folder.EVIDENCE)):
         yield Check("others", SKIP, f"{', '.join(others)}: nothing is computed from them")
 
@@ -107,6 +108,13 @@ def signature(found: bundle.Opened, allowed: Path | None, identity: str | None) 
         if allowed is not None:
             raise
         return Check("signature", SKIP, f"not looked at: {error.message}", error.hint)
+
+
+def _computed(stored: Stored) -> list[Check]:
+    try:
+        return list(_of_result(stored))
+    except COMPUTING as error:
+        return [Check("figures", FAIL, f"nothing can be computed from these records ({type(error).__name__}: {error})")]
 
 
 def _of_result(stored: Stored) -> Iterator[Check]:

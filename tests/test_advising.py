@@ -253,13 +253,41 @@ def test_offers_of_one_model_by_one_provider_have_their_own_names(tmp_path: Path
     assert [way.names[0] for way in found.ways] == ["big @ vendor (big)", "big @ vendor (big-fast)"]
 
 
+def test_the_busiest_cell_that_tells_counts(tmp_path: Path) -> None:
+    """Eight streams have 16 input tokens to each output token in them, prefilled at 2,000 tok/s: 160 × 16 is more than that, so that
+    nothing tells how fast they are without input. One stream's 40 × 16 is less."""
+    one = measured(1, output_tok_s=40, prefill_tok_s=2000, system_w=100, system_idle_w=30)
+    stored(tmp_path, one, measured(8, output_tok_s=160, system_w=110, system_idle_w=30))
+    output = Demand(requests_per_day=1000, input_tokens_per_request=0, output_tokens_per_request=128)
+    home = advised(tmp_path, facts(), demand=output)
+    assert home.inputs["output_tok_s"].value == 40
+    assert number(home.arithmetic["spark on GB10, busy"]) == pytest.approx((128_000 / 40 - 2048 * 1000 / 2000) / 3600)
+    assert "the speed is one stream's: several at once give more tokens an hour" in home.notes
+    assert advised(tmp_path, facts()).inputs["output_tok_s"].value == 160
+    untold = tmp_path / "untold"
+    stored(untold, measured(8, output_tok_s=160, system_w=110, system_idle_w=30))
+    assert why(advised(untold, facts(), demand=output), "spark on GB10")[0][0] == "cost"
+
+
+def test_many_reasons_are_counted(tmp_path: Path) -> None:
+    """Ten systems, each with its own hours that a day has not."""
+    for index in range(10):
+        cell = measured(8, output_tok_s=100 + index, prefill_tok_s=2000, system_w=110, system_idle_w=30)
+        stored(tmp_path, cell, recipe=f"recipe-{index}")
+    busy = msgspec.structs.replace(DEMAND, requests_per_day=1e6)
+    found = advised(tmp_path, facts(listed("big", 10)), demand=busy, more_copies=False)
+    lines = report.render(found, width=200, color=False).splitlines()
+    shown = [line for line in lines if line.startswith("  cost: ")]
+    assert (len(shown), shown[-1]) == (9, "  cost: and 2 reasons more: --json --all has them")
+
+
 def test_the_first_of_each_kind_is_shown(tmp_path: Path) -> None:
     """Twelve clouds at 1.28 and more are cheaper than home at 4.52: ten of them are shown, and home."""
     stored(tmp_path, CELL)
     found = advised(tmp_path, facts(*(listed("big", 10 + index, f"vendor-{index}") for index in range(12))))
     lines = report.render(found, width=100, color=False).splitlines()
     assert [line.split()[0] for line in lines if line.startswith(("cloud  ", "self-host  "))] == ["cloud"] * 10 + ["self-host"]
-    assert "  and 2 more: --json has them" in lines
+    assert "  and 2 more: --all has them" in lines
 
 
 @pytest.mark.parametrize("width", [80, 140])

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 
 from harness import article as articles
-from harness.facts import load
+from harness.facts import load, prices
 from harness.measure.verdict import DEPENDS, DIFFERS, HOLDS, ROUNDED, UNCHECKED, VERDICTS
 from harness.recipe import load as recipes
 from harness.report import article as report
 from harness.schema.article import Article, Finding, Reckoning
-from harness.schema.facts import NO_SOURCE, Claim, Fact, Facts
+from harness.schema.facts import NO_SOURCE, Claim, Fact, Facts, Model
 from harness.schema.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -267,6 +267,26 @@ def test_another_price_of_the_machine_is_taken(facts: Facts, ours: dict[str, Rec
     assert cheap.own is not None
     assert cheap.own.value == pytest.approx(3_362 / (37.5 - 0.142276) / 30, rel=1e-4)
     assert cheap.own.verdict == HOLDS
+
+
+def test_an_offer_without_a_price_is_no_sum_that_fails(facts: Facts, ours: dict[str, Recipe]) -> None:
+    """Somebody's own facts: hosted for nothing, and electricity for nothing."""
+    listed = next(iter(prices.of_model(facts_of(facts, "gpt-oss-120b"), DAY, facts.prices)))
+    free = msgspec.structs.replace(listed, provider="free", output_mtok=msgspec.structs.replace(listed.output_mtok, value=0.0))
+    row = next(row for row in facts.electricity if (row.country, row.customer) == ("EU", "household"))
+    sun = msgspec.structs.replace(row, period="2027-H1", per_kwh=msgspec.structs.replace(row.per_kwh, value=0.0))
+    more = msgspec.structs.replace(facts, prices=(*facts.prices, free), electricity=(*facts.electricity, sun))
+    page = articles.article(more, ours, DAY)
+    cell = cells(page)["three columns", "gpt-oss-120b MXFP4 (2 nodes)", "$/M output (cloud)"]
+    assert (cell.verdict, cell.known) == (DEPENDS, "0–0.75")
+    assert "depends on who is asked; hosted by 12 providers" in report.markdown(page)
+    tariff = sums(page)["electricity, price"].found
+    assert tariff is not None
+    assert (tariff.value, tariff.verdict, tariff.far) == (0, DIFFERS, "")
+
+
+def facts_of(facts: Facts, model: str) -> Model:
+    return next(each for each in facts.models if each.id == model)
 
 
 def test_what_came_later_is_not_held_against_it(facts: Facts, ours: dict[str, Recipe], found: Article) -> None:

@@ -20,6 +20,8 @@ TRIES = {
     "ipv6": "socket.socket(socket.AF_INET6).connect_ex(('2001:db8::1', 9))",
     "a name": "socket.getaddrinfo('example.org', 80)",
     "an old way to ask for a name": "socket.gethostbyname('example.org')",
+    "the name of an address": "socket.gethostbyaddr('192.0.2.1')",
+    "another way to ask for it": "socket.getnameinfo(('192.0.2.1', 9), 0)",
 }
 
 

@@ -51,6 +51,7 @@ CONDUCTOR = {
     "spending",
     "unpack",
     "verify",
+    "whose",
 }
 ALSO = {  # besides its own folder, the schema and the base
     "recipe": {"engines"},
@@ -61,7 +62,7 @@ ALSO = {  # besides its own folder, the schema and the base
     "board": {"measure", "facts"},
     "report": {"measure", "board"},
     "store": {"measure"},
-    "share": {"store", "recipe", "engines"},
+    "share": {"store", "recipe", "engines", "report"},
 }
 
 

@@ -6,12 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from harness.schema.request import Record
-from harness.typed import converted, decoded
+from harness.typed import converted, decoded, unpacked
 
 HARNESS = Path(__file__).parent.parent / "harness"
 
@@ -61,3 +62,21 @@ def test_nobody_else_tells_msgspec_a_type() -> None:
 def test_what_is_no_json_is_said_to_be_none(data: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decoded(data, dict[str, object] if data[:1] == b"{" else str)
+
+
+@pytest.mark.parametrize(("data", "kind"), [(b"\xa1\xff", str), (b"\x91" * 10**4 + b"\xc0", list)])
+def test_what_is_no_messagepack_either(data: bytes, kind: type) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        unpacked(data, kind)
+
+
+def test_what_is_too_deep() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(10**4):
+        deep = {"a": [deep]}
+    with pytest.raises(msgspec.ValidationError):
+        converted(deep, Deep)
+
+
+class Deep(msgspec.Struct):
+    a: list[Deep] = []

@@ -64,12 +64,13 @@ def _price(known: Premises, claim: Claim) -> Finding:
         if is_number(here)
         else f"by electricity: {here.why}"
     )
+    verdict = of(span(claim.value), beside)
     return Finding(
         claim=claim,
-        verdict=of(span(claim.value), beside),
+        verdict=verdict,
         known=said(beside) if beside else "",
         far=_off(claim, beside),
-        why=f"{hosted}; {power}",
+        why=f"{'who is asked; ' if verdict == DEPENDS else ''}{hosted}; {power}",
         sources=_ends(hosts),
     )
 

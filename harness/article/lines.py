@@ -12,6 +12,7 @@ from harness.schema.board import Entry
 from harness.schema.facts import Claim, Price
 
 OWN = "by its own figures"
+AT_WALL = "at the median of the watts published of such machines at the wall (behind it: by all of them)"
 
 
 def judged(claim: Claim, what: str, found: Entry) -> Sum:

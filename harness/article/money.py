@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.article.lines import OWN, judged, output, plain
+from harness.article.lines import AT_WALL, OWN, judged, output, plain
 from harness.article.premises import DOLLAR, EURO, Premises, entry
 from harness.board.costs import SPARK
 from harness.facts import prices
@@ -54,7 +54,7 @@ def cents(known: Premises, claim: Claim) -> Reckoning:
     return Reckoning(
         claim=claim,
         own=judged(claim, OWN, ours.electricity.per_day),
-        found=judged(claim, "at the watts that were published of such machines at the wall", walled.electricity.per_day),
+        found=judged(claim, AT_WALL, walled.electricity.per_day),
         more=(
             _needed(known, "what it would need", claim, ours.electricity.per_day),
             plain("with the idle hours of the day, which it leaves out", ours.with_idle.per_day),

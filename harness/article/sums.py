@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.article import cells, money
-from harness.article.lines import OWN, judged, plain
+from harness.article.lines import AT_WALL, OWN, judged, plain
 from harness.article.premises import Premises, around, entry, middle
 from harness.board.published import figure
 from harness.facts import lookup, prices
@@ -42,7 +42,7 @@ def _hours(known: Premises, claim: Claim) -> Reckoning:
         own=judged(claim, OWN, known.local().busy_h_per_day),
         found=judged(
             claim,
-            "at the speeds that were published of the same system",
+            "at the median of the speeds published of the same system, whatever was written (behind it: by all of them)",
             known.local(known.system(tok_s=speeds)).busy_h_per_day,
         ),
         notes=(
@@ -67,7 +67,7 @@ def _energy(known: Premises, claim: Claim) -> Reckoning:
     return Reckoning(
         claim=claim,
         own=judged(claim, OWN, local.active_wh_per_day),
-        found=judged(claim, "at the watts that were published of such machines at the wall", walled.active_wh_per_day),
+        found=judged(claim, AT_WALL, walled.active_wh_per_day),
         more=(plain("left out, the rest of the day, idle", local.idle_wh_per_day),),
         notes=(f"What the article's watts are of is not said.{note}",),
     )

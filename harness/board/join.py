@@ -9,6 +9,7 @@ import msgspec
 
 from harness.board import quality, terms
 from harness.board.columns import COLUMNS
+from harness.board.measured import OF_LOAD
 from harness.board.published import HARDWARE
 from harness.facts import lookup
 from harness.schema.board import Board, Entry, Row
@@ -52,17 +53,21 @@ def _with(row: Row, facts: Facts) -> Row:
 def _joined(ours: Row, theirs: Row | None) -> Row:
     if theirs is None:
         return ours
-    names = dict.fromkeys((*ours.entries, *theirs.entries))
-    entries = {name: beside(ours.entries.get(name, NOT_THERE), theirs.entries.get(name, NOT_THERE)) for name in names}
+    pairs = {
+        name: (ours.entries.get(name, NOT_THERE), theirs.entries.get(name, NOT_THERE))
+        for name in (*ours.entries, *theirs.entries)
+    }
+    kept = OF_LOAD if ours.entries["concurrency"].value is not None else ()
+    entries = {name: beside(first, second, fill=name not in kept) for name, (first, second) in pairs.items()}
     return msgspec.structs.replace(ours, quantization=ours.quantization or theirs.quantization, entries=entries)
 
 
-def beside(first: Entry, second: Entry) -> Entry:
+def beside(first: Entry, second: Entry, *, fill: bool = True) -> Entry:
     """One entry of two for the same thing: the first that has a value, with what else is known of it. What was computed from published
-    figures does not stand for what was measured."""
+    figures does not stand for what was measured, nor (without `fill`) what was published of another load."""
     if first.value is None and second.value is None:
         return msgspec.structs.replace(first, also=(*first.also, *second.also))
-    if first.value is None and second.origin == "computed":
+    if first.value is None and (second.origin == "computed" or not fill):
         return msgspec.structs.replace(first, also=(*first.also, second))
     if first.value is None:
         return second

@@ -16,6 +16,8 @@ AGENTIC_PER_S = 3.4
 """Rates up to which a conversation's load is the article's: 200 completions a minute are 3.33 a second."""
 
 LOAD = ("output_tok_s", "ttft_p50_ms", "ttft_p90_ms", "ttft_p99_ms")
+OF_LOAD = (*LOAD, "concurrency", *(f"{scope}_{name}" for scope in POWER_SCOPES for name in ("w", "j_tok")))
+"""Columns of one cell: figures of other loads are nothing to put between them."""
 NOT_MEASURED = "not measured here"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from harness.board.columns import COLUMNS
 from harness.board.measured import AGENTIC
 from harness.board.own import Own
@@ -41,8 +43,7 @@ def _row(recipe: Recipe, engine: str, own: Own | None) -> Row:
         AGENTIC: Entry(unit="ms", why=NOT_PUBLISHED),
     }
     for scope in POWER_SCOPES:
-        watts = _entry(f"{scope}_w", said.get(f"{scope}_w", ()))
-        entries[f"{scope}_w"] = watts if watts.value is not None else Entry(unit="W", why=_no_scope(said))
+        entries[f"{scope}_w"] = _power(said, scope, load)
         entries[f"{scope}_j_tok"] = Entry(unit="J/tok", why=NOT_PUBLISHED)
     if own is not None:
         entries |= own.of_published(_paid(recipe, said, own), _no_watts(said), recipe.model)
@@ -98,6 +99,18 @@ def figure(said: Published) -> Entry:
         sources=(source,),
         why="" if said.value is not None else "a range",
     )
+
+
+def _power(said: dict[str, list[Published]], scope: str, load: Sequence[Published]) -> Entry:
+    """Watts stand beside the streams that they were drawn by; those of another load, or of nobody knows which, only as known besides."""
+    figures = sorted(said.get(f"{scope}_w", ()), key=lambda watts: bool(load) and _same_requests(watts, load[0]), reverse=True)
+    watts = _entry(f"{scope}_w", figures)
+    if watts.value is None:
+        return watts if figures else Entry(unit="W", why=_no_scope(said))
+    if load and not _same_requests(figures[0], load[0]):
+        why = f"{watts.value:g} W were published, of another load or of none that is said"
+        return Entry(unit="W", why=why, also=(msgspec.structs.replace(watts, also=()), *watts.also))
+    return watts
 
 
 def _streams(load: Sequence[Published]) -> Entry:
@@ -163,8 +176,11 @@ def _watts(said: dict[str, list[Published]]) -> Iterator[tuple[str, Published]]:
 
 def _same_load(one: Published, other: Published) -> bool:
     """Whether they are said of the same requests by the same people, and of this setup."""
-    same = all(getattr(one, name) == getattr(other, name) for name in ("source", "date", "depth", "pp", "tg", "concurrency"))
-    return same and None not in (one.value, other.value) and not (one.not_tested or other.not_tested)
+    return _same_requests(one, other) and None not in (one.value, other.value) and not (one.not_tested or other.not_tested)
+
+
+def _same_requests(one: Published, other: Published) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in ("source", "date", "depth", "pp", "tg", "concurrency"))
 
 
 def _is_speed(figure: Published) -> bool:

@@ -7,6 +7,7 @@ import datetime
 import msgspec
 
 from harness.measure import egress, sovereignty
+from harness.measure.conditions import NO_TERMS
 from harness.measure.entries import of_fact
 from harness.schema.board import Entry
 from harness.schema.facts import ASKED, Fact, Facts, Model, Provider, Source
@@ -30,7 +31,6 @@ OF_PROVIDERS = (
 """Columns that are fields of `Provider` too."""
 ASSESSED = ("sovereignty", "coverage", "seal", "seal_law", "seal_data")
 OBJECTIVES = {"seal_law": "SOV-2", "seal_data": "SOV-3"}
-NO_TERMS = "the facts have no terms of this provider"
 NO_PROVIDER = "there is no provider: it runs on a machine of one's own"
 NO_RUN = "only published: no run of it was looked at here"
 NO_SEAT = "whose machine it is was not said: --seat"

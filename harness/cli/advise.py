@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,6 +68,7 @@ def advise(
     hardware_price: options.HardwarePrice = None,
     years: options.Years = 3.0,
     today: options.PricesOf = None,
+    all_: Annotated[bool, typer.Option("--all", help="List every way, not the cheapest and the nearest alone.")] = False,
     json: options.Json = False,
     root: options.Results = None,
 ) -> None:
@@ -82,19 +82,17 @@ def advise(
             "--years": years,
         }
     )
-    if country is not None and not re.fullmatch("[A-Za-z]{2}", country):
-        raise UsageError(f"--country {country}: no country", "two letters, as ISO 3166 has them: DE, FR; or EU")
+    country = country and assumed.country_code(country)
     from harness import advising, costs
     from harness.facts import load
     from harness.measure import conditions
 
     day = settings.day(today)
-    where = assumed.seat(seat) or country
     wish = advising.Wish(
         demand=demand(workload),
         max_loss_elo=None if max_quality_loss is None else loss(max_quality_loss),
         must=conditions.parse(must or ()),
-        seat=where.upper() if where else None,
+        seat=assumed.seat(seat) or country,
         more_copies=copies is None,
     )
     ask = costs.Ask(
@@ -103,7 +101,7 @@ def advise(
         active_w=watts,
         idle_w=idle_watts,
         electricity_per_kwh=price_kwh,
-        country=country.upper() if country else conditions.EU,
+        country=country or conditions.EU,
         customer=assumed.customer(business),
         hardware=hardware,
         machine_price=hardware_price,
@@ -114,11 +112,13 @@ def advise(
     if json:
         import msgspec
 
-        print(msgspec.json.encode(found).decode())
+        from harness.measure.advise import brief
+
+        print(msgspec.json.encode(found if all_ else brief(found)).decode())
         return
     from harness.report import advise as report
 
-    print(report.render(found, width=settings.width(), color=sys.stdout.isatty()))
+    print(report.render(found, width=settings.width(), color=sys.stdout.isatty(), every=all_))
 
 
 def demand(text: str) -> Demand:

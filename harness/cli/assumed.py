@@ -1,4 +1,4 @@
-"""What options say of machines of one's own, checked: for `cost` and `board`."""
+"""What options say of machines of one's own, checked: for `cost`, `advise`, `board`, `site` and `sovereignty`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def machines(
     return Assumed(
         rates=rates(fx, settings.day(None)),
         electricity_per_kwh=price_kwh,
-        country=country,
+        country=country_code(country),
         customer=customer(business),
         machine_price=hardware_price,
         lifetime_years=years,
@@ -55,13 +55,23 @@ def customer(business: bool) -> str:
     return "business" if business else "household"
 
 
+def country_code(country: str) -> str:
+    """Of `--country`. Raises `UsageError`."""
+    from harness.measure.conditions import EU
+    from harness.schema.facts import COUNTRIES
+
+    if country.upper() not in (EU, *COUNTRIES):
+        raise UsageError(f"--country {country}: no country", "two letters, as ISO 3166 has them: DE, FR; or EU")
+    return country.upper()
+
+
 def seat(country: str | None) -> str | None:
     """Raises `UsageError`."""
     from harness.schema.facts import COUNTRIES
 
     if country is not None and country.upper() not in COUNTRIES:
         raise UsageError(f"--seat {country}: no country", "two letters, as ISO 3166 has them: DE, FR, US")
-    return country
+    return country and country.upper()
 
 
 def _rate(word: str, day: datetime.date) -> tuple[str, tuple[float, datetime.date]]:

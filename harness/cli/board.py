@@ -30,8 +30,8 @@ def board(
     scaling: Annotated[bool, typer.Option("--scaling", help="What each added machine brought, instead.")] = False,
     country: options.Country = "EU",
     business: options.Business = False,
-    price_kwh: options.PriceKwh = None,
-    hardware_price: options.HardwarePrice = None,
+    price_kwh: options.DollarsKwh = None,
+    hardware_price: options.DollarsHardware = None,
     years: options.Years = 3.0,
     fx: options.Fx = None,
     seat: options.Seat = None,
@@ -56,7 +56,7 @@ def board(
     )
     found = pick.sort(pick.keep(whole(root, ours, assumed.seat(seat)), where or []), sort)
     if not costs.UNITS.keys() & set(chosen):
-        found = msgspec.structs.replace(found, notes=found.notes[1:])  # the first is what costs rest on
+        found = msgspec.structs.replace(found, notes=found.notes[:-1])  # the last is what costs rest on
     if scaling:
         print(report.scaling(machines.steps(found), width=settings.width(), color=sys.stdout.isatty()))
     elif format_ == "table":

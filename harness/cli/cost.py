@@ -103,7 +103,7 @@ def cost(
         active_w=watts,
         idle_w=idle_watts,
         electricity_per_kwh=price_kwh,
-        country=country,
+        country=assumed.country_code(country),
         customer=assumed.customer(business),
         hardware=hardware,
         machine_price=hardware_price,

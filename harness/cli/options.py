@@ -86,10 +86,16 @@ Fx = Annotated[
         "--fx", metavar="CODE=RATE[@DAY]", help="What one of that currency is in the answer's.  [default: the facts' newest]"
     ),
 ]
-PriceKwh = Annotated[float | None, typer.Option("--price-kwh", metavar="PRICE", help="Of electricity.")]
+PriceKwh = Annotated[float | None, typer.Option("--price-kwh", metavar="PRICE", help="Of electricity, in --currency.")]
+DollarsKwh = Annotated[float | None, typer.Option("--price-kwh", metavar="USD", help="Of electricity, in US dollars.")]
 Country = Annotated[str, typer.Option("--country", metavar="CODE", help="Whose mean price of electricity stands for it.")]
 Business = Annotated[bool, typer.Option("--business", help="The price for businesses, not households.")]
-HardwarePrice = Annotated[float | None, typer.Option("--hardware-price", metavar="PRICE", help="Of one machine.")]
+HardwarePrice = Annotated[
+    float | None, typer.Option("--hardware-price", metavar="PRICE", help="Of one machine, in --currency.")
+]
+DollarsHardware = Annotated[
+    float | None, typer.Option("--hardware-price", metavar="USD", help="Of one machine, in US dollars.")
+]
 Years = Annotated[float, typer.Option("--years", metavar="N", help="That the machine lasts.")]
 Seat = Annotated[
     str | None,

@@ -53,6 +53,11 @@ def state_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "spark-harness" / "share"
 
 
+def arena_token() -> Path:
+    """What logs in to Spark Arena."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "spark-harness" / "spark-arena-token"
+
+
 def offline() -> bool:
     from harness.offline import asked
 

@@ -108,6 +108,11 @@ COMMON = (
         MODEL,
     ),
     Known(
+        r"Network is unreachable|Temporary failure in name resolution|Name or service not known|dns error",
+        "it wanted something from the network, and there was no way there",
+        "fetch that beforehand (docs/offline.md), or start it with a network: without --airtight",
+    ),
+    Known(
         r"HFValidationError|RepositoryNotFoundError|Repo id must be|is not a valid model identifier"
         r"|does not appear to have a file named"
         r"|Can't load (?:the )?(?:configuration|tokenizer)|No such file or directory: '[^']*config\.json'"

@@ -7,6 +7,7 @@ read as they are listed, with the tiers beside them.
 from __future__ import annotations
 
 import datetime
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -111,6 +112,12 @@ def _ref(url: str, model: str) -> str | None:
     except LookupError:
         return None
     return f"{provider.id}/{found.id}" if found.id in _models(provider.id) else None
+
+
+def servers() -> frozenset[str]:
+    """Addresses of the providers that have one for all: of those with one for each customer (Azure) it names the customer."""
+    patterns = (provider.api_pattern.replace("\\.", ".") for provider in _providers().values())
+    return frozenset(pattern for pattern in patterns if re.fullmatch(r"https://[a-z0-9.-]+[a-z]", pattern))
 
 
 def of_model(model: Model, day: datetime.date, more: Sequence[Price] = ()) -> list[Price]:

@@ -18,8 +18,13 @@ GET_FLAGS, SET_FLAGS, UP = 0x8913, 0x8914, 1
 
 
 def enter() -> None:
-    """Before any thread is started, as the kernel asks for. Without root by a user namespace, in which we are the same user. Raises
-    `MachineError`."""
+    """Before any thread is started: one that runs already would keep its network. Without root by a user namespace, in which we are the
+    same user. Raises `MachineError`."""
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise MachineError(
+            "--airtight: threads of this process already run, and would keep their network",
+            "start the harness without what else runs in its Python (a debugger, sitecustomize)",
+        )
     user, group = os.geteuid(), os.getegid()
     unshare = ctypes.CDLL(None, use_errno=True).unshare
     try:

@@ -126,7 +126,7 @@ class Reader:
             return True
         try:
             chunk = _DECODE(data)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return self._broken("bad_sse", f"{error}: {data[:DETAIL_CHARS].decode('utf-8', 'replace')}")
         choices = chunk.choices
         if (chunk.error is not _NOTHING or not choices) and (wrong := _error(chunk, data)):

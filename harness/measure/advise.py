@@ -7,6 +7,7 @@ requests; both its parts keep the conditions. Money counts with hardware over it
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -18,13 +19,15 @@ from harness.measure.entries import computed, is_number, number, of_fact, shown
 from harness.measure.money import api_cost
 from harness.measure.quality import ELO, elo_of, entry, expected, gap, win_rate
 from harness.schema.board import Entry
-from harness.schema.cost import Advice, Candidate, Check, Condition, Demand, Exchange, Local, Way
+from harness.schema.cost import Advice, Candidate, Check, Condition, Demand, Exchange, Local, Rest, Way
 from harness.schema.facts import Price, Rating
 
 SELF_HOST, CLOUD, HYBRID, NONE = "self-host", "cloud", "hybrid", "none"
 QUALITY, COST = "quality", "cost"
 NOT_RATED = "not rated"
 NO_TERM = Entry(why="nothing is known of it")
+SHOWN = 10
+"""Of the ways that may be chosen, unless all are asked for."""
 
 
 def advise(
@@ -65,6 +68,38 @@ def advise(
         inputs=dict(_inputs(demand, parts, currency, rates)),
         terms={each.name: each.terms for each in candidates},
     )
+
+
+def brief(found: Advice) -> Advice:
+    """What matters of it: the cheapest ways and the nearest of the others; the rest are counted."""
+    listed = [*cheapest(found), *nearest(found)]
+    places = {id(way) for way in listed}
+    rest = Counter(
+        (way.verdict, tuple(dict.fromkeys(check.asked for check in way.against))) for way in found.ways if id(way) not in places
+    )
+    names = {name for way in listed for name in way.names}
+    return msgspec.structs.replace(
+        found,
+        ways=tuple(listed),
+        rest=tuple(Rest(verdict=verdict, fails=fails, count=count) for (verdict, fails), count in rest.items()),
+        terms={name: terms for name, terms in found.terms.items() if name in names},
+    )
+
+
+def cheapest(found: Advice) -> list[Way]:
+    """That may be chosen, and the first of each kind."""
+    kept = [way for way in found.ways if not way.against]
+    firsts = [next((way for way in kept if way.verdict == verdict), None) for verdict in (SELF_HOST, CLOUD, HYBRID)]
+    return [way for index, way in enumerate(kept) if index < SHOWN or way in firsts]
+
+
+def nearest(found: Advice) -> Iterator[Way]:
+    """Of each kind the one that fails in the fewest things, by what it costs."""
+    for verdict in (SELF_HOST, CLOUD, HYBRID):
+        ways = [way for way in found.ways if way.verdict == verdict and way.against and is_number(way.per_day)]
+        way = min(ways, key=lambda way: (len({check.asked for check in way.against}), number(way.per_day)), default=None)
+        if way is not None:
+            yield way
 
 
 def _best(candidates: Sequence[Candidate]) -> Candidate | None:

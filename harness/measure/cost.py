@@ -114,11 +114,6 @@ def break_even(
     return computed("days", days, inputs, words)
 
 
-def total_after(days: float, per_day: float, at_once: float = 0.0) -> float:
-    """What has been paid by then."""
-    return at_once + per_day * days
-
-
 def sensitivity(
     demand: Demand,
     local: Local,

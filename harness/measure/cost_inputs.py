@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 
-from harness.measure.entries import is_number, of_reading
+from harness.measure.entries import is_number, number, of_reading
 from harness.schema.board import Entry
 from harness.schema.cost import Local
 from harness.schema.result import Point, Summary
@@ -21,8 +21,13 @@ NOT_VALID = "invalid"
 
 def busiest(summary: Summary) -> Point | None:
     """The cell that counts with the most output tokens a second, which is the cheapest way to work that was tested."""
+    return next(iter(counting(summary)), None)
+
+
+def counting(summary: Summary) -> list[Point]:
+    """The cells that count, the busiest first."""
     known = [cell for cell in summary.points if cell.verdict != NOT_VALID and is_number(_speed(summary, cell)[0])]
-    return max(known, key=lambda cell: _speed(summary, cell)[0].value or 0.0, default=None)
+    return sorted(known, key=lambda cell: number(_speed(summary, cell)[0]), reverse=True)
 
 
 def of_cell(

@@ -81,6 +81,8 @@ def _disorder(result: Result, records: Mapping[int, Sequence[Record]], samples: 
         if not before <= trial.t_start_ns <= trial.t_end_ns:
             yield f"trial {trial.index} begins before what came before it had ended, or ends before it begins"
         before = trial.t_end_ns
+        if trial.client.wall_s > (took := seconds(trial.t_end_ns - trial.t_start_ns + SLACK_NS)):
+            yield f"trial {trial.index} took {took:.3f} s, in which its load driver says that it ran for {trial.client.wall_s:.3f} s"
         busy: dict[int, int] = {}
         for record in sorted(records.get(trial.index, ()), key=lambda record: record.t_send_ns):
             if said := _backwards(record, trial):

@@ -10,6 +10,9 @@ from harness.measure import figures, stats, throughput
 from harness.measure.runs import Run
 from harness.schema.workload import PERCENTILE_FLOORS, Cell, Profile
 
+CAP, INTERRUPTED = "cap", "interrupted"
+"""What ends a cell besides the rule: that the next trial could pass the sum that was agreed to, and the end of the run."""
+
 
 class Brief(msgspec.Struct, frozen=True):
     """What the rule needs of a run, whose requests need not be at hand then."""

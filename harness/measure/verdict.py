@@ -40,8 +40,10 @@ def of(claimed: Span | None, known: Span | None) -> str:
 
 
 def how_far(claimed: float, known: Span) -> str:
-    """Of one that differs: `3 times too high`, `30 % too low`, of the nearest that is known. Both are above 0."""
+    """Of one that differs: `3 times too high`, `30 % too low`, of the nearest that is known; nothing where either is 0."""
     nearest = min(max(claimed, known.low), known.high)
+    if claimed <= 0 or nearest <= 0:
+        return ""
     times = max(claimed / nearest, nearest / claimed)
     much = f"{times:.2g} times" if times < 10 else f"{times:,.0f} times"
     way = "high" if claimed > nearest else "low"

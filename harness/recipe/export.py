@@ -14,6 +14,7 @@ from harness import secret
 from harness.recipe import dialects
 from harness.recipe.document import Document
 from harness.recipe.lint import secrets
+from harness.recipe.overrides import OF_THE_RECIPE
 from harness.schema.recipe import Recipe
 
 WIDTH = 120
@@ -31,11 +32,11 @@ _Dumper.add_representer(str, _text)
 
 
 def export(recipe: Recipe) -> str:
-    """YAML. Raises `RecipeError` for a recipe that holds a secret in plain text."""
+    """YAML, with what overrides made of it. Raises `RecipeError` for a recipe that holds a secret in plain text."""
     document = Document(recipe.text, recipe.path)
     for where, _, text in secrets(recipe):
         raise document.error(where, text, "write a reference, $NAME: that is exported as it stands")
-    v2: dict[str, Any] = dialects.migrate(document.value)
+    v2: dict[str, Any] = dialects.migrate(document.value) | {key: getattr(recipe, key) for key in OF_THE_RECIPE}
     v2 = {"recipe_version": "2"} | {key: value for key, value in v2.items() if value is not None and key != "harness"}
     v2["recipe_version"] = "2"
     if recipe.env or "env" in v2:

@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from harness.measure.advise import CLOUD, COST, HYBRID, NONE, QUALITY, SELF_HOST
+from harness.measure.advise import CLOUD, COST, HYBRID, NONE, QUALITY, cheapest, nearest
 from harness.measure.conditions import LEAVES
-from harness.measure.entries import is_number, number, shown
+from harness.measure.entries import is_number, shown
 from harness.report import text
 from harness.report.cost import Block, asked, drawn, point, rests_on, said
 from harness.schema.board import Entry
 from harness.schema.cost import Advice, Check, Way
 
-SHOWN, NAMED = 10, 8
-"""Ways, and names in one group; `--json` has all."""
+NAMED = 8
+"""Names in one group, and groups of one condition; `--json --all` has all."""
 
 
-def render(found: Advice, *, width: int, color: bool) -> str:
-    return drawn(_blocks(found), width=width, color=color)
+def render(found: Advice, *, width: int, color: bool, every: bool = False) -> str:
+    """`every`: way that may be taken, not the cheapest alone."""
+    return drawn(_blocks(found, every), width=width, color=color)
 
 
-def _blocks(found: Advice) -> Iterator[Block]:
+def _blocks(found: Advice, every: bool) -> Iterator[Block]:
     kept = [way for way in found.ways if not way.against]
     yield Block(_verdict(found, kept), lines=list(_asked(found)))
     if kept:
+        shown = kept if every else cheapest(found)
         yield Block(
             "The ways that may be taken, the cheapest first; with hardware over its lifetime",
-            *_table(found, kept),
-            lines=_more(kept),
+            *_table(found, shown),
+            lines=[f"and {len(kept) - len(shown)} more: --all has them"] if len(kept) > len(shown) else [],
         )
         sums = [f"{name}: {each.how} = {said(each)} {each.unit}" for name, each in found.arithmetic.items() if is_number(each)]
         yield Block("The arithmetic", lines=sums)
@@ -72,7 +74,7 @@ def _asked(found: Advice) -> Iterator[str]:
         yield f"the best that is rated is {best.model or best.arena_name}: {best.rating.value:g} ({where})"
 
 
-def _table(found: Advice, kept: list[Way]) -> tuple[list[text.Column], list[list[str]]]:
+def _table(found: Advice, ways: list[Way]) -> tuple[list[text.Column], list[list[str]]]:
     columns: list[text.Column] = [
         ("", "left"),
         ("", "left"),
@@ -80,20 +82,7 @@ def _table(found: Advice, kept: list[Way]) -> tuple[list[text.Column], list[list
         ("Elo below\nthe best", "right"),
         ("leaves\nthe desk", "left"),
     ]
-    return columns, [
-        [way.verdict, _what(way), said(way.per_day), point(way.loss_elo), _leaves(found, way)] for way in _shown(kept)
-    ]
-
-
-def _shown(kept: list[Way]) -> list[Way]:
-    """The cheapest, and the first of each kind."""
-    firsts = [next((way for way in kept if way.verdict == verdict), None) for verdict in (SELF_HOST, CLOUD, HYBRID)]
-    return [way for index, way in enumerate(kept) if index < SHOWN or way in firsts]
-
-
-def _more(kept: list[Way]) -> list[str]:
-    left = len(kept) - len(_shown(kept))
-    return [f"and {left} more: --json has them"] if left else []
+    return columns, [[way.verdict, _what(way), said(way.per_day), point(way.loss_elo), _leaves(found, way)] for way in ways]
 
 
 def _leaves(found: Advice, way: Way) -> str:
@@ -116,13 +105,9 @@ def _keeping(found: Advice, way: Way) -> Iterator[str]:
 
 
 def _nearest(found: Advice) -> Iterator[str]:
-    """Of each kind the one that fails in the fewest things, by what it costs."""
-    for verdict in (SELF_HOST, CLOUD, HYBRID):
-        ways = [way for way in found.ways if way.verdict == verdict and is_number(way.per_day)]
-        way = min(ways, key=lambda way: (len({check.asked for check in way.against}), number(way.per_day)), default=None)
-        if way is not None:
-            fails = dict.fromkeys(f"{check.asked} ({check.said})" for check in way.against)
-            yield f"{verdict}: {_what(way)}; {said(way.per_day)} {way.per_day.unit}, but it fails {', '.join(fails)}"
+    for way in nearest(found):
+        fails = dict.fromkeys(f"{check.asked} ({check.said})" for check in way.against)
+        yield f"{way.verdict}: {_what(way)}; {said(way.per_day)} {way.per_day.unit}, but it fails {', '.join(fails)}"
 
 
 def _kept_out(found: Advice) -> Iterator[str]:
@@ -135,7 +120,10 @@ def _kept_out(found: Advice) -> Iterator[str]:
                 if check.asked == asked_for:
                     why, name = _group(found, way, check)
                     groups.setdefault(why, Counter())[name] += 1
-        yield from (f"{asked_for}: {why}: {_names(names)}" for why, names in groups.items())
+        listed = sorted(groups.items(), key=lambda group: -group[1].total())
+        yield from (f"{asked_for}: {why}: {_names(names)}" for why, names in listed[:NAMED])
+        if len(listed) > NAMED:
+            yield f"{asked_for}: and {len(listed) - NAMED} reasons more: --json --all has them"
 
 
 def _group(found: Advice, way: Way, check: Check) -> tuple[str, str]:

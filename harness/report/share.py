@@ -49,21 +49,23 @@ def _about(result: Result) -> Iterator[tuple[str, str]]:
         yield "", f"{cell.cell.id}: {text.figure(speed)} tok/s, {cell.verdict}" if speed else f"{cell.cell.id}: {cell.verdict}"
     yield "Names", f"model {result.model}, recipe {result.recipe_name}, host {result.machine.hostname or 'none'}"
     yield "Measured", result.anchor.wall
+    for at, what in enumerate(result.redacted.left_out if result.redacted else ()):
+        yield "" if at else "Left out", what
 
 
-def fields(found: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> str:
-    """Of each file, all of it."""
-    lines = []
+def fields(found: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> Iterator[str]:
+    """Lines: of each file, all of it."""
     for name, rows in found:
-        lines += [f"── {one_line(name)}", *(f"{one_line(where)}  {one_line(value)}" for where, value in rows), ""]
-    return "\n".join(lines)
+        yield f"── {one_line(name)}"
+        yield from (f"{one_line(where)}  {one_line(value)}" for where, value in rows)
+        yield ""
 
 
-def dump(found: Iterable[tuple[str, Iterable[str]]]) -> str:
-    lines = []
+def dump(found: Iterable[tuple[str, Iterable[str]]]) -> Iterator[str]:
     for name, rows in found:
-        lines += [f"── {one_line(name)}", *map(one_line, rows), ""]
-    return "\n".join(lines)
+        yield f"── {one_line(name)}"
+        yield from map(one_line, rows)
+        yield ""
 
 
 def receipts(found: Sequence[Receipt], *, width: int, color: bool) -> str:

@@ -233,6 +233,15 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
         return [check for check in self.checks if not check.kept]
 
 
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """Ways that are alike and not listed."""
+
+    verdict: str
+    fails: tuple[str, ...]
+    """What was asked that they do not keep; empty: they may be chosen, and cost more."""
+    count: int
+
+
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """All that `harness advise` says."""
 
@@ -246,10 +255,12 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """The highest, which quality is counted from; None: no candidate is rated."""
     ways: tuple[Way, ...]
     """Those that may be chosen from the cheapest up, then the others."""
+    rest: tuple[Rest, ...] = ()
+    """Of ways that `ways` leaves out."""
     arithmetic: dict[str, Entry]
     """Of the first of them."""
     inputs: dict[str, Entry]
     """That it rests on."""
     terms: dict[str, dict[str, Entry]]
-    """By the candidate's name."""
+    """By the name of each candidate in `ways`."""
     notes: tuple[str, ...] = ()

@@ -85,7 +85,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     name: str
     """Of the file, without its folder."""
-    when: datetime.datetime
+    when: Annotated[datetime.datetime, msgspec.Meta(tz=True)]
     hardware: str = ""
     """By who imported it, as the next two: files do not tell. Empty: not said."""
     engine: str = ""

@@ -158,8 +158,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """None: it is as it was measured."""
 
 
-class Reading(msgspec.Struct, frozen=True, array_like=True):
-    """A `Figure` as short as can be: a summary is read ten thousand times."""
+class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A `Figure` as short as can be: a summary is read ten thousand times. The collector need not look at a million of these."""
 
     value: float | None = None
     low: float | None = None
@@ -167,7 +167,7 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     reason: str = ""
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A cell in a summary, with those of its figures that a summary has."""
 
     depth: int = 0

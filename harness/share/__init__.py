@@ -1,1 +1,1 @@
-"""What leaves this machine on its user's word: bundles, and who signed them."""
+"""What leaves this machine on its user's word: bundles, signatures, redaction, consent, and where it goes."""

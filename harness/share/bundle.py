@@ -129,7 +129,7 @@ def _open(file: BinaryIO, path: Path, folder: Path, limits: Limits) -> Opened:
     head = file.read(BLOCK)
     about = told(head)
     if about is None or head != header(MANIFEST, about[1]) or about[1] > limits.manifest_bytes:
-        raise VerifyError(f"{path}: it does not begin with {MANIFEST} as every bundle does", COPY_AGAIN)
+        raise VerifyError(f"{path}: it does not begin with {MANIFEST} as the harness packs it", COPY_AGAIN)
     data = file.read(about[1])
     said = _manifest(path, data, limits)
     problems = [f"{MANIFEST}: {BYTES_BEHIND}"] if any(file.read(-len(data) % BLOCK)) else []
@@ -238,14 +238,16 @@ class _Versioned(msgspec.Struct):
 def _strange(about: Manifest, limits: Limits) -> str:
     """What no manifest of ours has; empty: nothing."""
     names = list(about.files)
-    folders = {str(parent) for name in names for parent in Path(name).parents}
     total = sum(entry.bytes for entry in about.files.values())
     if len(names) > limits.files:
         return f"{len(names):,} files, and no more than {limits.files:,} are taken"
     if names != sorted(names):
         return "its files are not in the order of their names"
+    if long := next((name for name in names if len(name) > NAME_BYTES), None):  # first: its folders could fill the memory
+        return f"no file of a bundle is called {long[:NAME_BYTES]!r}…"
+    folders = {str(parent) for name in names for parent in Path(name).parents}
     for name, entry in about.files.items():
-        if not NAME.fullmatch(name) or len(name) > NAME_BYTES or name in folders or name in (MANIFEST, SIGNATURE):
+        if not NAME.fullmatch(name) or name in folders or name in (MANIFEST, SIGNATURE):
             return f"no file of a bundle is called {name!r}"
         most = limits.text_bytes if name.endswith((".json", ".yaml")) else FILE_BYTES
         if not 0 <= entry.bytes <= most:

@@ -69,16 +69,33 @@ def write(consent: Consent, state: Path, file: Path) -> None:
         ) from None
 
 
-def use(file: Path, state: Path, parcel: Parcel, audience: Audience) -> Consent:
-    """The consent of the file, which is used up with that. Raises `NoConsent` where it is none to send this parcel there, now; then it is
-    not used up."""
-    data, consent = _read(file)
+def read(file: Path, state: Path) -> Consent:
+    """That of the file, which is good for nothing before `use`. Raises `NoConsent` for one that was not given here, or is used up."""
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(LARGEST)
+        consent = decoded(data, Consent)
+    except OSError as error:
+        raise NoConsent(f"--consent {file}: cannot be read: {error.strerror}", LOOK_AGAIN) from None
+    except msgspec.MsgspecError as error:
+        raise NoConsent(f"--consent {file}: it is no consent file: {error}", LOOK_AGAIN) from None
+    if not re.fullmatch("[0-9a-f]{32}", consent.id) or consent.schema_version != CONSENT_VERSION:
+        raise NoConsent(f"--consent {file}: this harness did not write it", LOOK_AGAIN)
     record = _record(state, consent.id)
     try:
-        if record.read_bytes() != data:
-            raise NoConsent(f"--consent {file}: it is not as it was given: somebody changed it", LOOK_AGAIN)
+        known = record.read_bytes()
     except OSError:
         raise _not_here(file, record) from None
+    if known != data:
+        raise NoConsent(f"--consent {file}: it is not as it was given: somebody changed it", LOOK_AGAIN)
+    return consent
+
+
+def use(file: Path, state: Path, parcel: Parcel, audience: Audience) -> Consent:
+    """The consent of the file, which is used up with that. Raises as `read`, and `NoConsent` where it is none to send this parcel there,
+    now; then it is not used up."""
+    consent = read(file, state)
+    record = _record(state, consent.id)
     if problem := _unfit(consent, parcel, audience):
         raise NoConsent(f"--consent {file}: {problem}", LOOK_AGAIN)
     try:
@@ -91,29 +108,13 @@ def use(file: Path, state: Path, parcel: Parcel, audience: Audience) -> Consent:
     return consent
 
 
-def _read(file: Path) -> tuple[bytes, Consent]:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(LARGEST)
-        consent = decoded(data, Consent)
-    except OSError as error:
-        raise NoConsent(f"--consent {file}: cannot be read: {error.strerror}", LOOK_AGAIN) from None
-    except msgspec.MsgspecError as error:
-        raise NoConsent(f"--consent {file}: it is no consent file: {error}", LOOK_AGAIN) from None
-    if not re.fullmatch("[0-9a-f]{32}", consent.id) or consent.schema_version != CONSENT_VERSION:
-        raise NoConsent(f"--consent {file}: this harness did not write it", LOOK_AGAIN)
-    return data, consent
-
-
 def _unfit(consent: Consent, parcel: Parcel, audience: Audience) -> str:
     """Why it is no consent to this; empty: it is one."""
     now = clock.utc_now()
     if not datetime.datetime.fromisoformat(consent.given) <= now < datetime.datetime.fromisoformat(consent.expires):
         return f"it was good from {consent.given} to {consent.expires}"
-    if (consent.target, consent.where) != (parcel.target, parcel.where):
-        return f"it is for {consent.target}:{consent.where}, not for {parcel.target}:{parcel.where}"
-    if (consent.result, consent.submission, consent.sha256) != (parcel.result, parcel.submission, parcel.sha256):
-        return "it is for other bytes than would be sent"
+    if consent.sha256 != parcel.sha256:
+        return "it is for other bytes than would be sent, or another place"
     if consent.audience != audience:
         return f"who gets or sees it, or the terms, are not those that were shown: now {audience.to}"
     return ""

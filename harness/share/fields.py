@@ -163,7 +163,7 @@ TABLE: dict[type[msgspec.Struct], dict[str, Rule]] = {
     Canary: {"t_ns": INSTANT, **each_of(NUMBER, "request_ms memory_bytes_s gpu_flop_s")},
     Egress: {
         **each_of(TEXT, "method unseen"),
-        **each_of(NUMBER, "period_s looks longest_s cpu_s processes spaces more opened sent_bytes"),
+        **each_of(NUMBER, "period_s looks longest_s cpu_s processes spaces tight more opened sent_bytes"),
         **each_of(INSTANT, "t_start_ns t_end_ns"),
         **each_of(INSIDE, "connections doubtful"),
     },
@@ -366,3 +366,15 @@ _EMPTY: dict[type[msgspec.inspect.Type], Any] = {
     msgspec.inspect.VarTupleType: (),
     msgspec.inspect.DictType: {},
 }
+
+
+def shown() -> str:
+    """The table as Markdown, fields with the same rule in one line."""
+    lines = ["| Of | Fields | | What leaves |", "|---|---|---|---|"]
+    for kind, known in TABLE.items():
+        alike: dict[Rule, list[str]] = {}
+        for field, rule in known.items():
+            alike.setdefault(rule, []).append(f"`{field}`")
+        name = f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}"
+        lines += [f"| `{name}` | {' '.join(names)} | {rule.how} | {rule.what} |" for rule, names in alike.items()]
+    return "\n".join(lines)

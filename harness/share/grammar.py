@@ -18,7 +18,11 @@ LONGEST = 2000
 _PART = re.compile(r"(?P<lead>\d{0,3})(?P<word>[a-z]+)(?P<number>\d{0,6})")
 _NUMBER = re.compile(r"[-+~]?(?:\d{1,10}|\d{1,3}(?:,\d{3}){1,4})(?:\.\d{1,20})?(?:e[-+]?\d{1,3})?")
 _VERSION = re.compile(r"v?\d{1,4}\.\d{1,5}\.\d{1,6}|20\d\d-\d\d-\d\d")
-_NOT_IN_WORDS = re.compile(r"[-_./:=,+·×%°²@|'’]")
+_TIES = re.compile(r"[-_./:=,+~·×%°²@|'’]")
+_TIED = re.compile(rf"(?:[A-Za-z0-9]|{_TIES.pattern})+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+CELL = re.compile(r"d\d{1,8}-(?:pp\d{1,8}-tg\d{1,8}|mix\d{1,4})(?:x\d{1,4})?-[cr]\d{1,8}(?:\.\d{1,6})?|trace-\d{1,9}")
+"""The id of one without a variant."""
 _WORDS = re.compile(r"[^\s()\[\]{}<>\"`…→;!?*#&$≥≤±–~]+")
 _EDGE = ".,:;'’+=-"
 PLAIN = ("127.0.0.1", "0.0.0.0", "localhost", "::1")  # noqa: S104  names of every machine
@@ -45,43 +49,39 @@ def is_word(text: str) -> bool:
 
 
 def is_plain(text: str) -> bool:
-    """A number, a word, or several tied together: `tok/s`, `max-model-len`, `0.32.0`, `d0-pp2048-tg128-c1`. Of bare numbers at most two,
-    else addresses would pass."""
-    if not text.isascii() and not re.fullmatch(r"[\w°²×·%/.,-]+", text):
-        return False
-    if len(text) > LONGEST or is_number(text) or is_word(text) or text in PLAIN:
-        return len(text) <= LONGEST
-    if _VERSION.fullmatch(text):
+    """A number, a word, or several tied together: `tok/s`, `max-model-len`, `0.32.0`, `d0-pp2048-tg128-c1`. At most two parts may be bare
+    numbers or numbers with a letter, else addresses would pass."""
+    if len(text) > LONGEST or "::" in text or "//" in text or not _TIED.fullmatch(text):
+        return text in PLAIN
+    if is_number(text) or is_word(text) or text in PLAIN or _VERSION.fullmatch(text) or CELL.fullmatch(text):
         return True
-    parts = [part for part in _NOT_IN_WORDS.split(re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "-", text)) if part]
-    if "::" in text or sum(part.isdigit() for part in parts) > 2 or not parts:
+    parts = [part for part in _TIES.split(_CAMEL.sub("-", text)) if part]
+    if not parts or sum(any(c.isdigit() for c in part) and len(part.strip("0123456789")) < 2 for part in parts) > 2:
         return False
     return all((part.isdigit() and len(part) <= 10) or is_word(part) for part in parts)
 
 
 def tokens(text: str) -> list[str]:
     """Of a sentence, without the punctuation around them."""
-    return [token for word in _WORDS.findall(text) if (token := word.rstrip(_EDGE + "/").lstrip(":;'’+=-,"))]
+    return [
+        token
+        for word in _WORDS.findall(text)
+        if (token := word.rstrip(_EDGE + "/").lstrip(":;'’+=-,")) and re.search(r"\w", token)
+    ]
+
+
+_RELEASE = re.compile(r"g?[0-9a-f]{7,10}|\d+(rc|dev|post|a|b)\d*|\d{1,6}|20\d{6}")
 
 
 def version(text: str) -> str:
     """As much of it as is one: `0.32.0+cpu`, `xllamacpp 2026.10.11549`; of `6.8-acme-3` the number. Empty: it is none."""
     parts = re.split(r"[ .+_~-]", text)
-    numbers = 0
-    for part in parts:
-        numbers += part.isdigit()
-        known = (
-            (part.isdigit() and len(part) <= 8)
-            or is_word(part)
-            or re.fullmatch(r"g?[0-9a-f]{7,10}|\d+(rc|dev|post|a|b)\d*", part)
-        )
-        if not known or numbers > 5:
-            break
-    else:
-        if len(text) <= 80 and not re.fullmatch(r"\d+(\.\d+){3}", text):
-            return text
+    odd = [part for part in parts if not part.isdigit() and len(part.strip("0123456789")) < 2]
+    known = all(_RELEASE.fullmatch(part) or is_word(part) for part in parts)
+    if known and len(odd) < 2 and len(text) <= 80 and not re.search(r"\d+([.-]\d+){3}", text):
+        return text
     found = re.match(r"v?\d{1,4}(\.\d{1,6}){0,2}(?![\w.])|v?\d{1,4}\.\d{1,6}", text)
-    return found[0] if found else ""
+    return found[0] if found and not re.match(r"\d+(\.\d+){3}", text) else ""  # which may be an address
 
 
 _KERNEL = re.compile(

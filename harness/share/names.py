@@ -50,6 +50,7 @@ class Given:
         key = (kind, name.casefold())
         if key not in self._new:
             self._new[key] = f"{kind}-{self.draw()}"
+            self._plain[self._new[key]] = self._plain[self._new[key].replace("-", "_")] = True
         return self._new[key]
 
     def asked(self, kind: str, name: str) -> str:
@@ -62,6 +63,10 @@ class Given:
         if (question := Question(kind, name)) not in self.questions:
             self.questions.append(question)
         return self.renamed(kind, name)
+
+    def name(self, word: str) -> str | None:
+        """What a name of whatever kind is called; None: it is none that came up."""
+        return next((other for kind in (HOSTS, *ASKED) if (other := self.known(kind, word)) is not None), None)
 
     def known(self, kind: str, name: str) -> str | None:
         """Of a name that may come up anywhere, what it is called; None: it did not come up as one of this kind."""

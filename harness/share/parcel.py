@@ -82,6 +82,9 @@ class Target(Protocol):
     def files(self, shareable: Shareable, where: str) -> dict[str, bytes]:
         """Without a network. Raises `UsageError` for a result that the target does not take."""
 
+    def check(self, parcel: Parcel, secrets: Mapping[str, str]) -> None:
+        """Without a network, and before anybody is asked: what would keep `send` from beginning. Raises `UsageError`, `MachineError`."""
+
     def send(self, parcel: Parcel, secrets: Mapping[str, str], sent: frozenset[str], say: Callable[[str], None]) -> Answer:
         """`secrets`: by name, from the environment or a token file; in no parcel. `sent`: files that an earlier try has brought there.
         Never says more than the target did. Raises `MachineError` where it cannot be begun at all; whatever ends it half-way is an

@@ -101,16 +101,14 @@ def sensor(given: Given, value: str) -> str:
     return f"{given.renamed('sensor', part)}{dot}{quantity if given.plain(quantity) else 'value'}"
 
 
-_CELL = re.compile(
-    r"(d\d{1,8}-(?:pp\d{1,8}-tg\d{1,8}|mix\d{1,4})[\w.-]*?-[cr]\d{1,8}(?:\.\d{1,6})?|trace-\d{1,9})(?:-(.+))?", re.DOTALL
-)
+_CELL = re.compile(rf"({grammar.CELL.pattern})(?:-(.+))?", re.DOTALL)
 
 
 def cell(given: Given, value: str) -> str:
     found = _CELL.fullmatch(value)
     if found is None:
         return value if given.plain(value) else given.renamed("cell", value)
-    return value if given.plain(found[1]) and found[2] is None else f"{found[1]}-{variant(given, found[2] or '')}"
+    return value if found[2] is None else f"{found[1]}-{variant(given, found[2])}"
 
 
 def variant(given: Given, value: str) -> str:
@@ -155,11 +153,7 @@ def hardware(given: Given, value: Any) -> Any:
     """What somebody wrote into it themselves is no word."""
     if isinstance(value, tuple):
         return tuple(hardware(given, each) for each in value)
-    return (
-        value
-        if value is None or wordwise.sentence(given, value.replace("(", " ").replace("@", " ")) != grammar.LEFT_OUT
-        else ""
-    )
+    return value if value is None else wordwise.sentence(given, value).replace(grammar.LEFT_OUT, "")
 
 
 def spoken(given: Given, value: str) -> str:

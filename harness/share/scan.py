@@ -30,7 +30,7 @@ _PATTERNS = {
     "URL with credentials": r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/@\"'<>]{1,200}@[\w\[]",
     "serial number": r"(?i:\b(?:serial(?:[_ -]?(?:number|no))?|s/n|service[_ -]?tag|asset[_ -]?tag))[\"'\\]*\s{0,3}[:=#]\s{0,3}[\"'\\]*"
     r"(?=[A-Za-z-]*\d)[A-Za-z0-9-]{6,}",
-    "name of a private network": r"(?<![\w.-])[A-Za-z0-9][\w-]*(?:\.[\w-]+){0,4}"
+    "name of a private network": r"(?<![\w.-])[A-Za-z0-9][\w-]{0,62}(?:\.[\w-]{1,63}){0,4}"
     r"\.(?:local|lan|internal|intranet|corp|localdomain|home\.arpa|ts\.net)(?![\w-])",
 }
 _FOUND = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}

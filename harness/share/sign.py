@@ -84,7 +84,8 @@ def check_allowed(data: bytes, signature: bytes, allowed: Path, identity: str | 
                 return _signer(done, signature)
     raise VerifyError(
         f"signed by {by.key}, which {allowed} does not allow{f' for {identity}' if identity else ''}",
-        "if you know whose key it is, add a line to that file: NAME KEYTYPE KEY",
+        "if you know whose key it is, add a line to that file, NAME KEYTYPE KEY, or see why the line that is there does not hold "
+        "(valid-before, namespaces)",
     )
 
 

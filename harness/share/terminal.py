@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import termios
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from harness.errors import NoConsent
 
@@ -21,22 +21,25 @@ HINT = "run it in a terminal; for a run without one make a consent file there be
 class Terminal:
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        size = os.get_terminal_size(fd)
-        self.width, self._lines = size.columns or 80, size.lines or 24
+        self.width = os.get_terminal_size(fd).columns or 80
 
     def say(self, text: str) -> None:
         data = f"{text}\n".encode()
         while data:
             data = data[os.write(self._fd, data) :]
 
-    def page(self, text: str) -> None:
-        """In a pager, if it is longer than the screen."""
-        if shutil.which(PAGER[2]) is None or text.count("\n") < self._lines:
-            self.say(text)
+    def page(self, lines: Iterable[str]) -> None:
+        """In a pager, as far as it wants them: exact bytes can be many."""
+        if shutil.which(PAGER[2]) is None:
+            for line in lines:
+                self.say(line)
             return
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pager's, which would leave the terminal as it was
         try:
-            subprocess.run(PAGER, input=text.encode(), stdout=self._fd, check=False)
+            with subprocess.Popen(PAGER, stdin=subprocess.PIPE, stdout=self._fd) as pager:
+                assert pager.stdin is not None
+                with suppress(BrokenPipeError), pager.stdin as pipe:
+                    pipe.writelines(f"{line}\n".encode() for line in lines)
         finally:
             signal.signal(signal.SIGINT, before)
 

@@ -32,6 +32,12 @@ _BASE64 = re.compile(
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){10,}")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_ESCAPES: dict[str, Callable[[str], str]] = {
+    "unescaped": lambda said: _ESCAPE.sub(_escaped, said) if "\\" in said else said,
+    "percent signs": lambda said: unquote(said) if "%" in said else said,
+    "HTML": lambda said: html.unescape(said) if "&" in said else said,
+}
+_PRINTED = re.compile(rb"[\x20-\x7e\t\r\n]{6,}")
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -61,28 +67,41 @@ def data(place: str, held: bytes, depth: int = DEPTH) -> Iterator[tuple[str, str
     if held[:4] == b"PAR1":
         for column, said in _table(held):
             yield from text(f"{place}: column {column}", said, depth - 1)
-    elif not inner or held[:2] not in (b"PK", b"\x1f\x8b"):
-        yield from text(place, held.decode("utf-8", "replace"), depth)
+        held = held[-8 - int.from_bytes(held[-8:-4], "little") :]  # what the file says of itself
+    if held[257:262] == b"ustar":
+        held = _around(held)
+    if not inner or held[:2] not in (b"PK", b"\x1f\x8b"):
+        yield from text(place, _readable(held), depth)
         if held.count(0) * 3 > len(held):
             yield from text(f"{place} (UTF-16)", held.decode("utf-16-le", "replace"), depth)
             yield from text(f"{place} (UTF-16)", held[1:].decode("utf-16-le", "replace"), depth)
 
 
 def text(place: str, said: str, depth: int) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for where, view in _views(place, said):
+        yield where, view
+        for match in _BASE64.finditer(view) if depth > 0 else ():
+            for word in {match[0], match[0].removesuffix(match["short"] or "")} - seen:
+                seen.add(word)
+                yield from _decoded(f"{where} (base64)", base64.urlsafe_b64decode, _padded(word), depth)
+        for match in _HEX.finditer(view) if depth > 0 else ():
+            if f"hex {match[0]}" not in seen:
+                seen.add(f"hex {match[0]}")
+                yield from _decoded(f"{where} (hexadecimal)", binascii.unhexlify, match[0].encode(), depth)
+
+
+def _views(place: str, said: str) -> Iterator[tuple[str, str]]:
+    """The text, and what its escapes stand for, as often as there are any."""
     yield place, said
-    if depth <= 0:
-        return
-    if "\\" in said:
-        yield from text(place, _ESCAPE.sub(_escaped, said), depth - 1)
-    if "%" in said and (other := unquote(said)) != said:
-        yield from text(f"{place} (percent signs)", other, depth - 1)
-    if "&" in said and (other := html.unescape(said)) != said:
-        yield from text(f"{place} (HTML)", other, depth - 1)
-    for match in _BASE64.finditer(said):
-        for word in {match[0], match[0].removesuffix(match["short"] or "")}:
-            yield from _decoded(f"{place} (base64)", base64.urlsafe_b64decode, _padded(word), depth)
-    for match in _HEX.finditer(said):
-        yield from _decoded(f"{place} (hexadecimal)", binascii.unhexlify, match[0].encode(), depth)
+    for _ in range(DEPTH):
+        before = said
+        for name, unescaped in _ESCAPES.items():
+            if (other := unescaped(said)) != said:
+                said, place = other, place if place.endswith(name) else f"{place} ({name})"
+                yield place, said
+        if said == before:
+            return
 
 
 def _decoded(place: str, decode: Callable[[bytes], bytes], said: bytes, depth: int) -> Iterator[tuple[str, str]]:
@@ -127,6 +146,27 @@ def _inside(place: str, held: bytes) -> Iterator[tuple[str, bytes]]:
                     yield f"{place} ({name})", unpack(held)
     except _UNREADABLE:
         return
+
+
+def _readable(held: bytes) -> str:
+    """Of what is no text its printable stretches: secrets are longer than such happen to be."""
+    try:
+        return held.decode()
+    except UnicodeDecodeError:
+        return "\n".join(stretch.decode() for stretch in _PRINTED.findall(held))
+
+
+def _around(held: bytes) -> bytes:
+    """A tar without its files, which are looked at one by one: headers, padding, and what is behind its end."""
+    parts, at = [], 0
+    try:
+        with tarfile.open(fileobj=io.BytesIO(held), mode="r:") as tar:
+            for member in tar.getmembers():
+                parts.append(held[at : member.offset_data])
+                at = member.offset_data + (member.size if member.isfile() else 0)
+    except _UNREADABLE:
+        pass
+    return b"\n".join([*parts, held[at:]])
 
 
 def _table(held: bytes) -> list[tuple[str, str]]:

@@ -8,14 +8,14 @@ from typing import Any
 
 from harness import secret
 from harness.share.grammar import LEFT_OUT, LONGEST, is_number, tokens
-from harness.share.names import HOSTS, IMAGE, MODEL, RECIPE, SERVER, Given
+from harness.share.names import MODEL, Given
 
 _PIECE = re.compile(r"[^\s\"'`{}\[\]();,|&<>!*?\\]+|[<>`]")
 """What stands between the punctuation of JSON, YAML and shells. Theirs is kept, as it says nothing; what could pass for a mark of ours is
 not."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_ADDRESS = re.compile(r"\[?[0-9A-Fa-f:.]{7,}\]?(:\d+)?|[\w.-]+@.+|(?:\d{1,3}\.){3}\d{1,3}(?:[:/]\d+)?")
+_ADDRESS = re.compile(r"\[?[0-9A-Fa-f]*[:.][0-9A-Fa-f:.]{5,}\]?(:\d+)?|[\w.-]+@.+|(?:\d{1,3}\.){3}\d{1,3}(?:[:/]\d+)?")
 _PATH = re.compile(r"[/~.].|[A-Za-z]:[\\/]|.*/\.")
 _FLAG = re.compile(r"(--?)([A-Za-z][\w.-]*)", re.ASCII)
 _VARIABLE = re.compile(
@@ -35,16 +35,20 @@ def sentence(given: Given, text: str) -> str:
     for token in tokens(text):
         if _PATH.match(token) and not token.startswith(("/sys/", "/proc/", "/dev/")) and not is_number(token):
             return LEFT_OUT
-        name = token.partition(":")[0]
-        if (host := given.known(HOSTS, name)) is not None and host != name:
-            done = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", host, done)
-        elif not given.plain(token) and all(given.known(kind, token) != token for kind in (MODEL, RECIPE, IMAGE, SERVER)):
+        name = token if given.name(token) else token.partition(":")[0]
+        if (other := given.name(name)) is not None:
+            done = re.sub(rf"(?<![\w./-]){re.escape(name)}(?![\w/-])", other, done)
+        elif not given.plain(token):
             return LEFT_OUT
     return done
 
 
 def piece(given: Given, word: str) -> str:
     """One word of a command line or a value."""
+    if (name := given.name(word)) is not None:
+        return name
+    if _URL.match(word):
+        return "<url>"
     if _PATH.match(word) and not is_number(word):
         last = word.rstrip("/").rpartition("/")[2]
         return f"<path>/{last}" if last in PROGRAMS else "<path>"
@@ -52,14 +56,9 @@ def piece(given: Given, word: str) -> str:
         return word
     if (flag := _FLAG.match(word)) and (flag.end() == len(word) or word[flag.end()] == "="):
         return _flag(given, flag, word)
-    for kind in (MODEL, IMAGE, HOSTS, RECIPE):
-        if (name := given.known(kind, word)) is not None:
-            return name
     if reference := _REFERENCE.fullmatch(word):
         name = reference[1] or reference[2]
         return word if given.plain(name) else "<text>"
-    if _URL.match(word):
-        return "<url>"
     name, equals, value = word.partition("=")
     if equals and name and given.plain(name):
         return f"{name}={'<text>' if secret.in_name(name) else piece(given, value) if value else ''}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -26,6 +27,7 @@ _SQL = {int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 _NESTED: dict[str, type[msgspec.Struct]] = {"usage": Usage, "timings": ServerTimings}
 _EVENTS = "events"
 _LARGEST_LINE_BYTES = 512 * 2**20
+MOST_ALIKE = 8
 _SUM = "count(*), bit_xor(hash(t))"
 """Reads every value, so that a table is known to be whole before its source goes."""
 
@@ -140,13 +142,15 @@ def outline(table: Path, shown: int) -> list[tuple[str, str, str]]:
 
 
 def texts(table: Path) -> list[tuple[str, str]]:
-    """(column, all of its text in the order of its rows): what is written over several rows is then in one piece. Raises `StoreError`."""
+    """(column, its text in the order of its rows): what is written over several rows is then in one piece. Of equal values one after
+    another it has a few. Raises `StoreError`."""
     db, source = _open(), f"read_parquet('{_quoted(table)}')"
     found = []
     for name, kind, *_ in _asked(db, table, f"DESCRIBE SELECT * FROM {source}"):
         if kind not in ("BIGINT", "DOUBLE", "BOOLEAN"):
             values = [str(value) for (value,) in _asked(db, table, f'SELECT "{name}" FROM {source}') if value is not None]
-            found += [(str(name), "".join(values)), (str(name), "\n".join(dict.fromkeys(values)))]
+            few = [value for value, same in groupby(values) for value in islice(same, MOST_ALIKE)]
+            found += [(str(name), "".join(few)), (str(name), "\n".join(dict.fromkeys(values)))]
     return found
 
 

@@ -24,7 +24,7 @@ from harness.schema.request import Record
 from harness.schema.result import RESULT_VERSION, Result
 from harness.schema.run import Trial
 from harness.schema.sensors import AFTER, BEFORE, Sample
-from harness.typed import decoded, decoder
+from harness.typed import decoded
 
 EVIDENCE = ("recipe.yaml", "plan.json", "result.json", "requests.parquet", "events.parquet", "samples.parquet")
 """All that a result's figures rest on; `logs/` tells more. Pages beside it are made of these."""
@@ -149,18 +149,23 @@ def read(path: Path) -> Stored:
 
 
 def put(path: Path, stored: Stored) -> None:
-    """A finished result into a folder that is there and empty, as its run would have left it but for `logs/`. Raises `StoreError`."""
+    """A finished result into a folder that is there and empty, as its run would have left it but for `logs/`; readings are of the trial
+    that had begun last. Raises `StoreError`."""
     from harness.store import columns
 
     trials = path / "trials"
-    firsts = [trial.t_start_ns for trial in stored.result.trials]
-    samples: list[list[Sample]] = [[] for _ in range(len(firsts) + 1)]
+    bounds = [
+        *(trial.t_start_ns for trial in stored.result.trials),
+        *(trial.t_end_ns + 1 for trial in stored.result.trials[-1:]),
+    ]
+    samples: list[list[Sample]] = [[] for _ in range(len(stored.result.trials) + 2)]
     for sample in stored.samples:
-        samples[bisect_right(firsts, sample.t_ns)].append(sample)
+        samples[bisect_right(bounds, sample.t_ns)].append(sample)
     try:
         trials.mkdir()
         (trials / f"{BEFORE}.samples").write_bytes(lines(samples[0]))
-        for trial, own in zip(stored.result.trials, samples[1:], strict=True):
+        (trials / f"{AFTER}.samples").write_bytes(lines(samples[-1]))
+        for trial, own in zip(stored.result.trials, samples[1:-1], strict=True):
             (trials / f"{trial.index:05d}.samples").write_bytes(lines(own))
             (trials / f"{trial.index:05d}.jsonl").write_bytes(lines(stored.records.get(trial.index, ())))
         columns.write(path, trials, stored.result.trials)
@@ -251,16 +256,15 @@ def pretty(item: object) -> bytes:
 
 def _journal(trials: Path, result: Result) -> tuple[dict[int, list[Record]], list[Sample]]:
     """What a run that did not finish has left. A trial counts once `result.json` knows it."""
-    record, sample = decoder(Record).decode, decoder(Sample).decode
     records: dict[int, list[Record]] = {}
     samples: list[Sample] = []
     path = trials
     try:
         for trial in result.trials:
             path = trials / f"{trial.index:05d}.jsonl"
-            records[trial.index] = [record(line) for line in path.read_bytes().splitlines()]
+            records[trial.index] = [decoded(line, Record) for line in path.read_bytes().splitlines()]
         for path in sample_files(trials, result.trials):
-            samples += [sample(line) for line in path.read_bytes().splitlines()]
+            samples += [decoded(line, Sample) for line in path.read_bytes().splitlines()]
     except (OSError, msgspec.MsgspecError) as error:
         raise _broken(path, error) from None
     return records, samples

@@ -58,8 +58,8 @@ def every(root: Path) -> tuple[list[tuple[Imported, bytes]], list[str]]:
     for path in (root / FOLDER).glob(f"*{ABOUT}"):
         try:
             about = decoded(path.read_bytes(), Imported)
-            data = path.with_name(f"{about.sha256}.json").read_bytes()
-        except (OSError, msgspec.MsgspecError) as error:
+            data = path.with_name(f"{path.name.removesuffix(ABOUT)}.json").read_bytes()
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
             broken.append(f"{path}: the import cannot be read: {one_line(str(error))}")
             continue
         if about.schema_version != IMPORT_VERSION:

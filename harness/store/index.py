@@ -1,5 +1,5 @@
-"""What lists and the board need of every result, kept beside them: of ten thousand, `result.json` by
-`result.json` takes about seven seconds, this one (two x86-64 cores, 2026-11-25).
+"""What lists and the board need of every result, kept beside them: ten thousand files `result.json` take about
+seven seconds to read, this one less than one (two x86-64 cores, 2026-11-25).
 
 `results/.index` only saves time. An entry holds for a `result.json` of that very size and time; whatever else is there, is read again.
 """

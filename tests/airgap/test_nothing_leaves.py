@@ -105,6 +105,18 @@ def test_neither_root_nor_any_right_is_needed() -> None:
     assert (done.stdout.strip(), done.stderr) == ("101", ""), "ENETUNREACH"
 
 
+def test_threads_that_would_stay_outside() -> None:
+    tried = (
+        "import threading; from harness.hosts import airtight; from harness.errors import MachineError\n"
+        "done = threading.Event(); threading.Thread(target=done.wait).start()\n"
+        "try: airtight.enter()\n"
+        "except MachineError as error: print(error.message)\n"
+        "finally: done.set()"
+    )
+    done = subprocess.run([sys.executable, "-c", tried], capture_output=True, text=True, check=False)
+    assert "threads of this process already run" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

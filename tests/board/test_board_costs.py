@@ -97,6 +97,20 @@ def test_it_is_what_harness_cost_says_of_the_same_cell(tmp_path: Path) -> None:
     assert (board[CLOSED].value, board[CLOSED].low, board[CLOSED].high) == (opus.value, opus.low, opus.high)
     assert board[CLOSED].how == f"against anthropic: claude-opus-4-7: {opus.how}"
     assert set(opus.sources) < set(board[CLOSED].sources), "and of the ratings that chose it"
+    requests = 24 * 3600 * board_low_speed(EIGHT) / 127.3
+    fresh, cached = 2050.37 * (1 - 0.0125), 2050.37 * 0.0125
+    there = requests * (fresh * 0.15 + cached * 0.015 + 127.3 * 0.6) / 1e6
+    busy = requests * 127.3 / 160 / 3600
+    kwh = (110 * busy + 30 * (24 - busy)) / 1000 * 0.2872 * 1.1172
+    assert number(board[HOSTED]) == pytest.approx(4699 / (there - kwh)), (
+        "by hand: the index keeps the lengths that were measured"
+    )
+
+
+def board_low_speed(cell: CellResult) -> float:
+    low = cell.figures["output_tok_s"].low
+    assert low is not None
+    return low
 
 
 def test_what_is_assumed_is_the_same_too(tmp_path: Path) -> None:

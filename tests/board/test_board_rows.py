@@ -94,6 +94,30 @@ def test_what_was_measured_stands_before_what_was_published() -> None:
     ]
 
 
+def test_what_was_published_of_another_load_is_not_put_between_what_was_measured() -> None:
+    """Four streams were measured, without a steady rate or watts: those of 64 are no figures of theirs."""
+    theirs = recipe(figure("output_tok_s", 315.2, concurrency=64), figure("gpu_w", 44.0, "W", concurrency=64))
+    entries = _only(_board(summary(point(4, ttft_p50_ms=90.0)), recipes=(theirs,))).entries
+    assert [entries[name].value for name in ("concurrency", "output_tok_s", "gpu_w", "ttft_p50_ms")] == [4, None, None, 90.0]
+    assert [entries[name].also[0].value for name in ("concurrency", "output_tok_s", "gpu_w")] == [64, 315.2, 44.0]
+    entries = _only(_board(summary(point(1, verdict="invalid")), recipes=(theirs,))).entries
+    assert [entries[name].value for name in ("concurrency", "output_tok_s", "gpu_w")] == [64, 315.2, 44.0]
+
+
+def test_published_watts_stand_beside_their_own_streams_alone() -> None:
+    load = figure("output_tok_s", 315.2, concurrency=64)
+    other = figure("gpu_w", 44.0, "W")
+    doubtful = figure("gpu_w", 44.0, "W", concurrency=None, not_tested="of which load")
+    for watts in (other, doubtful):
+        entry = _only(_board(recipes=(recipe(load, watts),))).entries["gpu_w"]
+        assert (entry.value, entry.also[0].value) == (None, 44.0)
+        assert entry.why == "44 W were published, of another load or of none that is said"
+    mine = figure("gpu_w", 60.0, "W", concurrency=64)
+    entry = _only(_board(recipes=(recipe(load, other, mine),))).entries["gpu_w"]
+    assert (entry.value, entry.also[0].value) == (60.0, 44.0)
+    assert _only(_board(recipes=(recipe(figure("decode_tok_s", 54.0), other),))).entries["gpu_w"].value == 44.0
+
+
 def test_published_figures_of_a_gb10_are_not_joined_to_another_machine() -> None:
     board = _board(summary(point(1, decode_tok_s=4.0), hardware="AMD EPYC"), recipes=(recipe(figure("decode_tok_s", 41.0)),))
     assert {row.id: row.entries["decode_tok_s"].value for row in board.rows} == {"mistral": 41.0, "mistral @ AMD EPYC": 4.0}

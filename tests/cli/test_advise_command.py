@@ -94,7 +94,8 @@ def test_with_the_shipped_facts(tmp_path: Path) -> None:
     """A Spark that nothing leaves against all listed prices: in Germany, in euros at the European Central Bank's rate."""
     stored(tmp_path / "results", CELL, recipe="gpt-oss", model="openai/gpt-oss-120b")
     words = ("advise", "--workload", "requests=1000,input=2048,output=128", "--country", "de", "--currency", "eur", *DAY)
-    done = harness(tmp_path, *words, "--must", "residency=EU,trains=no", "--must", "leaves-desk=no", "--json")
+    asked = (*words, "--must", "residency=EU,trains=no", "--must", "leaves-desk=no", "--json")
+    done = harness(tmp_path, *asked)
     assert done.returncode == 0, done.stderr
     found = msgspec.json.decode(done.stdout, type=Advice)
     assert (found.verdict, found.ways[0].names) == ("self-host", ("gpt-oss on GB10",))
@@ -102,6 +103,9 @@ def test_with_the_shipped_facts(tmp_path: Path) -> None:
     assert number(found.ways[0].per_day) == pytest.approx(4699 / 1095 / 1.1172 + energy, abs=1e-3)
     assert number(found.ways[0].loss_elo) == 93
     assert str(found.inputs["EUR"].date) == "2026-10-30"
+    whole = msgspec.json.decode(harness(tmp_path, *asked, "--all").stdout, type=Advice)
+    assert len(whole.ways) > 50 > 10 > len(found.ways)
+    assert len(whole.ways) == len(found.ways) + sum(each.count for each in found.rest)
     text = harness(tmp_path, *words, "--max-quality-loss", "46%")
     assert text.stdout.startswith("cloud: ")
     assert "asked: at most 27.85 Elo below the best" in text.stdout

@@ -50,7 +50,7 @@ def test_costs_and_what_they_rest_on(folder: Path) -> None:
 def test_words_about_ones_own_machines(folder: Path) -> None:
     bare = row(folder)
     assert all(bare[name]["value"] for name in UNITS)
-    said = row(folder, "--country", "DE", "--fx", "eur=2", "--years", "1", "--hardware-price", "365", "--seat", "DE")
+    said = row(folder, "--country", "de", "--fx", "eur=2", "--years", "1", "--hardware-price", "365", "--seat", "de")
     assert "0.3835 EUR/kWh × 2 USD/EUR + 365 USD / (365 days × 1 years)" in said["usd_mtok_hardware"]["how"]
     assert (bare["parent_seat"].get("value"), said["parent_seat"]["value"]) == (None, "DE")
     given = row(folder, "--price-kwh", "0.5")["usd_mtok_electricity"]
@@ -61,7 +61,8 @@ def test_words_about_ones_own_machines(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--country", "XX"), "known: BE"),
+        (("--country", "FR"), "known: BE"),
+        (("--country", "XX"), "--country XX: no country"),
         (("--years", "0"), "--years: 0 is no lifetime"),
         (("--price-kwh", "-1"), "--price-kwh: -1 is no amount"),
         (("--hardware-price", "nan"), "--hardware-price: nan is no amount"),

@@ -85,6 +85,9 @@ def test_imported_files_are_on_the_board_until_they_are_changed(tmp_path: Path) 
     board = json.loads(harness(tmp_path, "board", "--format", "json").stdout)
     assert sum(row["model"] == "paced" for row in board["rows"]) == 1
     assert "was changed after it was imported (SHA-256)" in board["notes"][0]
+    speeds = " ".join(harness(tmp_path, "board", "--columns", "speed").stdout.split())
+    assert "was changed after it was imported (SHA-256)" in speeds
+    assert "machines of one's own" not in speeds, "only below costs"
     again = harness(tmp_path, "results", "imports")
     assert again.stdout.splitlines()[0] in done.stdout
     assert "was changed after it was imported" in again.stderr

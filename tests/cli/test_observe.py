@@ -79,7 +79,7 @@ def test_a_visit_a_server_and_a_round(place: Place) -> None:
         4,
         None,
     )
-    assert len(local.decode_tok_s) == 4
+    assert 1 <= len(local.decode_tok_s) <= 4, "of one whose tokens came at once there is none"
     assert min(local.decode_tok_s) > 0
     assert (cloud.answered, cloud.decode_tok_s) == (4, ())  # it tells no token counts
     assert cloud.usd is not None

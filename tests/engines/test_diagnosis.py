@@ -42,6 +42,20 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "urllib.error.URLError: <urlopen error [Errno 101] Network is unreachable>",
+        "socket.gaierror: [Errno -3] Temporary failure in name resolution",
+    ],
+)
+def test_there_is_no_network(line: str) -> None:
+    """As Python ends in `harness bench --airtight`."""
+    found = vllm.diagnose(["Traceback (most recent call last):", '  File "x.py", line 1, in <module>', line])
+    assert found is not None
+    assert "wanted something from the network" in found.meaning
+
+
 def diagnose(name: str) -> Diagnosis | None:
     log = (DATA / f"{name}.log").read_text().splitlines()
     return ENGINES[name.split("-", 1)[0]].diagnose(log)

@@ -119,6 +119,7 @@ def test_a_connection_is_used_again_and_opened_again_when_the_server_closed_it()
     assert report.peak_in_flight == 1
 
 
+@pytest.mark.quiet
 def test_a_kept_connection_that_breaks_on_use_is_tried_once_more() -> None:
     """The server may close it just as the next request is on its way: not that request's fault."""
     with raw(WHOLE, Answer((), "reset"), WHOLE, Answer((), "reset"), Answer((), "reset"), WHOLE) as server:

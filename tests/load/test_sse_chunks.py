@@ -166,6 +166,8 @@ def test_a_count_that_moves_without_text_is_kept_but_is_no_token_seen() -> None:
         ({"error": {"message": "out of memory"}}, "server_error", "out of memory"),
         ({"object": "error", "message": "too long"}, "server_error", "too long"),
         (b"{not json", "bad_sse", "{not json"),
+        (b'{"choices": [{"delta": {"content": "\xe8"}}]}', "bad_sse", "utf-8"),
+        (b'{"x":' + b"[" * 10**5, "bad_sse", "recursion"),
         ({"choices": [], "usage": {"completion_tokens": 2**63}}, "bad_sse", "completion_tokens"),
         ({"choices": [{"delta": {"content": ["a"]}}]}, "bad_sse", "content"),
     ],

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure import conditions
-from harness.measure.advise import CLOUD, HYBRID, NONE, SELF_HOST, advise
+from harness.measure.advise import CLOUD, HYBRID, NONE, SELF_HOST, advise, brief
 from harness.measure.cost_local import local_cost
 from harness.measure.entries import is_number, number
 from harness.measure.quality import elo_of, expected
 from harness.schema.board import Entry
-from harness.schema.cost import Advice, Candidate, Demand, Local
+from harness.schema.cost import Advice, Candidate, Demand, Local, Rest
 from tests.measure.spark import demand, local, of, price
 from tests.measure.test_quality import rating
 
@@ -163,3 +163,22 @@ def test_whoever_asks_for_more_never_pays_less(
         paid.append(math.inf if found.verdict == NONE else number(found.ways[0].per_day))
     for less, stricter in itertools.pairwise(paid):
         assert stricter >= less - 1e-9
+
+
+def test_in_brief() -> None:
+    """Twelve clouds that may be chosen are cheaper than home, two that may not: ten, home and the nearest are listed, the rest counted."""
+    clouds = [cloud(1 + index / 10, name=f"cloud-{index}") for index in range(12)]
+    kept_out = [
+        cloud(0.5, name="opting", trains_on_data="opt-out"),
+        cloud(0.4, name="worse", trains_on_data="yes", residency_eu=None),
+    ]
+    found = advised(home(), *clouds, *kept_out)
+    short = brief(found)
+    assert [way.names[0] for way in short.ways] == [*(f"cloud-{index}" for index in range(10)), "home", "opting"]
+    assert short.rest == (
+        Rest(verdict=CLOUD, fails=(), count=2),
+        Rest(verdict=CLOUD, fails=("residency=EU", "trains=no"), count=1),
+    )
+    assert len(short.ways) + sum(each.count for each in short.rest) == len(found.ways)
+    assert set(short.terms) == {name for way in short.ways for name in way.names}
+    assert (short.verdict, short.arithmetic) == (found.verdict, found.arithmetic)

@@ -139,8 +139,9 @@ def test_break_even_is_where_both_have_cost_the_same(asked: Demand, here: Local,
             assert found.break_even_days.why == running.why
         elif is_number(found.break_even_days):
             days = number(found.break_even_days)
-            ours = cost.total_after(days, number(running), bought)
-            assert ours == pytest.approx(cost.total_after(days, number(found.cost.per_day)))
+            assert bought + number(running) * days == pytest.approx(number(found.cost.per_day) * days), (
+                "what has been paid by then"
+            )
             assert rises(found.break_even_days_electricity, found.break_even_days)
         else:
             assert found.break_even_days.why.startswith("never: saves nothing per day")

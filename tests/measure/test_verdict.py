@@ -51,6 +51,8 @@ def test_verdicts(claimed: Span | None, known: Span | None, verdict: str) -> Non
         (11_000, at(263.6), "42 times too high"),
         (0.06, Span(0.17, 0.75), "2.8 times too low"),
         (50, Span(2, 40), "25 % too high"),
+        (0.3, at(0), ""),
+        (0, at(0.3), ""),
     ],
 )
 def test_how_far_off(claimed: float, known: Span, words: str) -> None:

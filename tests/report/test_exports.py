@@ -17,7 +17,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 
 from harness.errors import InvalidResult
 from harness.measure.metrics import METRICS
-from harness.report.exports import benchy, forum, prometheus, vllm_bench
+from harness.report.exports import base, benchy, forum, prometheus, vllm_bench
 from harness.report.exports.formats import FORMATS, FROM_RAW
 from harness.schema.result import Finding
 from tests.measure import streams
@@ -179,6 +179,44 @@ def test_labels_are_escaped() -> None:
 
 def test_the_post() -> None:
     matches("exported.md", forum.as_markdown(*exported.everything()).text.rstrip("\n"))
+
+
+def test_names_in_the_post_are_words_and_nothing_more() -> None:
+    """A server of somebody else's tells its model's name and its version itself."""
+    result, plan, records = exported.grid()
+    bad = "m](http://x) <img src=y>|`*\n# h"
+    result = msgspec.structs.replace(
+        result,
+        model=bad.replace("//", ""),
+        quantization=bad,
+        recipe_name="r; curl x | sh",
+        engine=msgspec.structs.replace(result.engine, version=bad),
+        machine=msgspec.structs.replace(result.machine, product=bad),
+        cells=tuple(
+            msgspec.structs.replace(cell, cell=msgspec.structs.replace(cell.cell, variant=bad)) for cell in result.cells
+        ),
+    )
+    text = forum.as_markdown(result, plan, records).text
+    assert not re.search(r"(?<!\\)[\]<>`]", text)
+    assert not re.search("^# h", text, re.MULTILINE)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")} == {
+        text.splitlines()[2].count("|")
+    }
+    assert "harness bench 'r; curl x | sh' --profile" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("org/model-7b", "org/model-7b"),
+        ("~/models/m", "m"),
+        ("data/ann/models/m", "m"),
+        ("http://box:8000/m", "m"),
+        ("file:///home/ann/m", "m"),
+    ],
+)
+def test_of_a_path_only_its_end_goes_out(name: str, told: str) -> None:
+    assert base.public(name) == told
 
 
 @pytest.mark.parametrize("name", FORMATS)

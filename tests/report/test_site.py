@@ -100,9 +100,9 @@ valued = st.builds(
     result=st.sampled_from(["", "abc123"]),
 )
 known = st.builds(lambda one, ends: msgspec.structs.replace(one, low=ends[0], high=ends[1]) if ends else one, valued, intervals)
-entries = st.one_of(
-    known, st.builds(Entry, why=word), st.builds(lambda one, other: msgspec.structs.replace(one, also=(other,)), known, known)
-)
+unknown = st.builds(Entry, why=word)
+beside = st.builds(lambda one, other: msgspec.structs.replace(one, also=(other,)), known | unknown, known)
+entries = known | unknown | beside
 rows = st.builds(
     Row,
     id=word,

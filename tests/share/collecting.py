@@ -56,6 +56,7 @@ class Collector(ThreadingHTTPServer):
     def __init__(self, script: Sequence[Play]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.script, self.seen = list(script), list[Request]()
+        self.arrived = threading.Event()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients of these servers break off, too."""
@@ -117,6 +118,14 @@ def drop(handler: Handler) -> None:
 def silent(handler: Handler) -> None:
     """Has everything, and says nothing."""
     handler.body()
+    handler.close_connection = True
+
+
+def hang(handler: Handler) -> None:
+    """Has everything, and waits for the other side to go."""
+    handler.body()
+    handler.server.arrived.set()
+    handler.rfile.read(1)
     handler.close_connection = True
 
 

@@ -1,5 +1,5 @@
-"""Makes `harness/share/words.txt`: `python -m tests.share.make_words ENGINES…`, with folders of installed engines whose names of flags and
-variables are to be known. Words that are there already stay: others' results may say them.
+"""Makes `harness/share/words.txt` and `shipped.txt`: `python -m tests.share.make_words ENGINES…`, with folders of installed engines whose
+names of flags and variables are to be known. Words that are there already stay: others' results may say them.
 
 A word is public because the harness says it itself, a shipped recipe, an engine's parser or `--help`, or because it names hardware that
 anybody can buy.
@@ -8,6 +8,7 @@ anybody can buy.
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 import sys
 import textwrap
@@ -16,12 +17,13 @@ from pathlib import Path
 
 import msgspec
 
+from harness import whose
 from harness.share import bundle, grammar
 from harness.store import folder
 from tests.share.make_golden import GOLDEN
 
 ROOT = Path(__file__).parents[2]
-SILENT = {"cli", "report", "facts", "library", "doctor", "share", "site", "board"}
+SILENT = {"cli", "report", "facts", "library", "doctor", "share", "site", "board", "secret.py", "whose.py"}
 """Rooms whose words are in no result."""
 HARDWARE = """
 acer agx amd arm arrow asus ampere ascent atom blackwell bookworm centos core cores cortex cpu debian dell dgx duo edgexpert edition epyc
@@ -35,7 +37,7 @@ VARIABLES = re.compile(
     r"_[A-Z][A-Z0-9_]{2,40}\b"
 )
 PERSONS = frozenset(
-    ["admin", "mark", "rich", "root", "user", "users", "home", "art", "frank", "grant", "jack", "chase", "will"]
+    ["admin", "sam", "mark", "rich", "root", "user", "users", "home", "art", "frank", "grant", "jack", "chase", "will"]
 )
 """Words that also name people and their folders: none of these is worth a doubt."""
 
@@ -80,7 +82,10 @@ def main(engines: list[str]) -> None:
                 known.add(word.rstrip("0123456789") if re.fullmatch(r"[a-z]{2,}\d+", word) else word)
     found = sorted(known - PERSONS)
     grammar.WORDS.write_text(textwrap.fill(" ".join(found), 128) + "\n")
-    print(len(found))
+    shipped = sorted((ROOT / "recipes").glob("*.yaml"))
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.stem}\n" for path in shipped]
+    whose.SHIPPED.write_text("".join(lines))
+    print(f"{len(found)} words, {len(lines)} recipes")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -232,6 +233,11 @@ def test_bombs(made: Path) -> None:
     assert "no more than 1,000 are taken" in refused(made, whole, bundle.Limits(total_bytes=1000))
     assert "does not begin with" in refused(made, header(bundle.MANIFEST, 8**11 - 1) + bytes(BLOCK))
     assert bundle.MANIFEST in refused(made, entry(bundle.MANIFEST, b'{"schema_version":1,"x":' + b"[" * 10**6) + END)
+    deep = msgspec.structs.replace(ABOUT, files={"/".join("a" * 20_000): Entry(1, "0" * 64)})
+    tracemalloc.start()
+    assert len(refused(made, archive(deep))) < 500
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20, "the names of all its folders are 400 MB"
+    tracemalloc.stop()
     many = b"".join(entry(f"x{number}", b"") for number in range(5000))
     assert len(refused(made, archive(ABOUT, many))) < 5000
 

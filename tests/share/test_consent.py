@@ -13,11 +13,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import clock
+from harness import clock, sharing, verify
 from harness.errors import NoConsent
 from harness.schema.consent import Audience, Consent
 from harness.share import consent
+from harness.share.names import Names
 from harness.share.parcel import Parcel
+from harness.store import folder
+from tests.share import forger
 from tests.share.sitting import CTRL_C, CTRL_D, Place, Sitting
 
 NO_CONSENT = 13
@@ -51,17 +54,15 @@ def test_the_phrase_sends_what_was_shown(place: Place, stick: Path) -> None:
     assert "77b05a" in place.share("list").stdout
 
 
-@pytest.mark.parametrize(
-    "env", [{"HARNESS_CONSENT": "yes"}, {"HARNESS_YES": "1"}, {"CI": "true"}, {"DEBIAN_FRONTEND": "noninteractive"}]
-)
-def test_no_variable_agrees(place: Place, stick: Path, env: dict[str, str]) -> None:
+def test_no_variable_agrees(place: Place, stick: Path) -> None:
+    env = {"HARNESS_CONSENT": "yes", "HARNESS_YES": "1", "CI": "true", "DEBIAN_FRONTEND": "noninteractive", "SHARE": "yes"}
     done = place.share("latest", "--to", f"file:{stick}", **env)
     assert (done.returncode, empty(stick)) == (NO_CONSENT, True)
     assert "there is no terminal to ask on" in done.stderr
     assert place.receipts() == []
 
 
-@pytest.mark.parametrize("flag", ["--yes", "-y", "--force", "--no-confirm", "--consent=yes"])
+@pytest.mark.parametrize("flag", ["--yes", "-y", "--consent=yes"])
 def test_no_flag_agrees(place: Place, stick: Path, flag: str) -> None:
     done = place.share("latest", "--to", f"file:{stick}", flag)
     assert done.returncode == (NO_CONSENT if "=" in flag else 2)
@@ -105,7 +106,7 @@ def test_what_was_typed_before_the_question_is_no_answer(place: Place, stick: Pa
 
 @pytest.mark.parametrize(
     ("typed", "code"),
-    [("yes", NO_CONSENT), ("", NO_CONSENT), ("send 00000000 to file", NO_CONSENT), (CTRL_D, NO_CONSENT), (CTRL_C, 130)],
+    [("yes", NO_CONSENT), ("send 00000000 to file", NO_CONSENT), (CTRL_D, NO_CONSENT), (CTRL_C, 130)],
 )
 def test_nothing_but_the_phrase_agrees(place: Place, stick: Path, typed: str, code: int) -> None:
     with place.sit("latest", "--to", f"file:{stick}") as sitting:
@@ -125,12 +126,15 @@ def test_the_background_of_a_terminal_is_not_asked(place: Place, stick: Path) ->
     assert "runs in the background" in seen
 
 
+def order(place: Place, to: str) -> sharing.Order:
+    target, where = sharing.address(to)
+    stored = folder.read(place.result)
+    return sharing.Order(path=place.result, target=target, where=where, state=place.state, stored=stored, names=Names())
+
+
 def test_each_submission_has_another_phrase(place: Place, stick: Path) -> None:
-    phrases = []
-    for _ in range(2):
-        with place.sit("latest", "--to", f"file:{stick}") as sitting:
-            phrases.append(sitting.phrase())
-    assert phrases[0] != phrases[1]
+    one, two = (sharing.prepare(order(place, f"file:{stick}")).parcel for _ in range(2))
+    assert (one.submission != two.submission, consent.phrase(one) != consent.phrase(two)) == (True, True)
 
 
 def test_a_result_that_changes_while_it_is_looked_at_is_not_sent(place: Place, stick: Path) -> None:
@@ -171,6 +175,13 @@ def test_more_is_shown_when_it_is_asked_for(place: Place, stick: Path) -> None:
     assert code == 0, seen
 
 
+def test_an_agreement_to_one_parcel_sends_no_other(place: Place, stick: Path) -> None:
+    one, two = (sharing.prepare(order(place, f"file:{stick}")) for _ in range(2))
+    with pytest.raises(NoConsent, match="is not what was agreed to"):
+        sharing.send(one, sharing.agree(two), "terminal", {}, print)
+    assert (empty(stick), place.receipts()) == (True, [])
+
+
 class Kept:
     """A consent file."""
 
@@ -200,13 +211,10 @@ def test_a_consent_file_sends_once_without_a_terminal(agreed: Kept, place: Place
     (receipt,) = place.receipts()
     assert (receipt.consent, receipt.confirmed) == ("file", True)
     (stick / NAME).unlink()
-    again = [
-        agreed.used(),
-        agreed.used(*agreed.to, "--consent", copy),
-        agreed.used(*agreed.to, "--consent", copy, XDG_STATE_HOME=str(tmp_path / "state")),
-    ]
-    assert [done.returncode for done in again] == [NO_CONSENT, NO_CONSENT, 7], again[2].stderr
-    assert "it was used already" in again[0].stderr
+    again = agreed.used(*agreed.to, "--consent", copy)
+    assert (again.returncode, "it was used already" in again.stderr) == (NO_CONSENT, True)
+    again = agreed.used(*agreed.to, "--consent", copy, XDG_STATE_HOME=str(tmp_path / "state"))
+    assert (again.returncode, "there is a receipt of this consent" in again.stderr) == (7, True)
     assert empty(stick)
 
 
@@ -225,55 +233,64 @@ def test_of_two_that_use_it_at_once_one_sends(agreed: Kept, place: Place, stick:
     assert len(place.receipts()) == 1
 
 
-def test_a_consent_for_one_place_is_none_for_another(agreed: Kept, stick: Path, tmp_path: Path) -> None:
+def test_a_consent_for_one_place_is_none_for_another(place: Place, stick: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    subprocess.run(["git", "init", "-q", str(tmp_path / "repo")], check=True)
-    subprocess.run(["git", "-C", str(tmp_path / "repo"), "config", "user.email", "a@b.c"], check=True)
-    subprocess.run(["git", "-C", str(tmp_path / "repo"), "config", "user.name", "a"], check=True)
-    for to in (f"file:{tmp_path / 'other'}", f"git:{tmp_path / 'repo'}", f"git:{stick}"):
-        done = agreed.used("latest", "--to", to, "--consent", agreed.file)
-        assert done.returncode in (2, NO_CONSENT), done.stderr
-    assert agreed.used().returncode == 0, "and for its own it still is one"
-    assert empty(tmp_path / "other")
-    assert not empty(stick)
+    file, to = tmp_path / "agreed", f"file:{stick}"
+    sharing.agree_later(sharing.prepare(order(place, to)), file)
+    for other in (f"file:{tmp_path / 'other'}", "http://127.0.0.1:9", "https://collector.example.org"):
+        with pytest.raises(NoConsent, match=f"it is for file:{stick}, not for"):
+            sharing.agreed_before(sharing.prepared_before(order(place, other), file), file)
+    sharing.agreed_before(sharing.prepared_before(order(place, to), file), file)  # and for its own it still is one
+    with pytest.raises(NoConsent, match="it was used already"):
+        sharing.prepared_before(order(place, to), file)
 
 
-def test_a_consent_for_some_bytes_is_none_for_others(agreed: Kept, place: Place, stick: Path) -> None:
+def test_a_consent_for_some_bytes_is_none_for_others(place: Place, stick: Path, tmp_path: Path) -> None:
+    file, it = tmp_path / "agreed", order(place, f"file:{stick}")
+    sharing.agree_later(sharing.prepare(it), file)
+
+    def use() -> Consent:
+        return sharing.agreed_before(sharing.prepared_before(it, file), file)
+
     log = place.result / "logs" / "engine.log"
     before = log.read_bytes()
     log.write_bytes(before + b"more\n")
-    done = agreed.used()
-    assert (done.returncode, empty(stick)) == (NO_CONSENT, True)
-    assert "it is for other bytes than would be sent" in done.stderr
+    with pytest.raises(NoConsent, match="is not what was looked at then"):
+        use()
     log.write_bytes(before)
     (parcel,) = (place.state / "parcels").iterdir()
     kept = parcel.read_bytes()
-    parcel.write_bytes(kept.replace(b"SmolLM2", b"SmolLM3"))
-    assert agreed.used().returncode == NO_CONSENT
+    parcel.write_bytes(kept.replace(b'"embedded"', b'"unbedded"'))
+    assert parcel.read_bytes() != kept
+    with pytest.raises(NoConsent, match="it is for other bytes than would be sent"):
+        use()
     parcel.unlink()
-    assert agreed.used().returncode == NO_CONSENT
-    assert empty(stick)
+    with pytest.raises(NoConsent, match="are not kept here any more"):
+        use()
     parcel.write_bytes(kept)
-    assert agreed.used().returncode == 0
+    use()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda text: text.replace('"file"', '"http"'),
-        lambda text: re.sub(r'"expires": "20', '"expires": "29', text),
-        lambda text: re.sub(r'"id": "[0-9a-f]{32}"', f'"id": "{"0" * 32}"', text),
-        lambda text: re.sub(r'"id": "[0-9a-f]{32}"', '"id": "../../agreed"', text),
-        lambda text: f"{text}\n",
-        lambda text: "{}",
-        lambda text: "",
-    ],
-)
-def test_an_altered_or_made_up_consent_is_none(agreed: Kept, stick: Path, change: object) -> None:
-    assert callable(change)
-    agreed.file.write_text(change(agreed.file.read_text()))
+def test_an_altered_or_made_up_consent_is_none(agreed: Kept, place: Place, stick: Path) -> None:
+    text = agreed.file.read_text()
+    for changed in (
+        text.replace('"file"', '"http"'),
+        re.sub(r'"expires": "20', '"expires": "29', text),
+        re.sub(r'"id": "[0-9a-f]{32}"', f'"id": "{"0" * 32}"', text),
+        re.sub(r'"id": "[0-9a-f]{32}"', '"id": "../../agreed"', text),
+        re.sub(r'"schema_version": 1', '"schema_version": 2', text),
+        f"{text}\n",
+        "{}",
+        "",
+    ):
+        assert changed != text
+        agreed.file.write_text(changed)
+        with pytest.raises(NoConsent):
+            consent.read(agreed.file, place.state)
     done = agreed.used()
     assert (done.returncode, empty(stick)) == (NO_CONSENT, True), done.stderr
+    agreed.file.write_text(text)
+    consent.read(agreed.file, place.state)
 
 
 def a_parcel() -> tuple[Parcel, Audience]:
@@ -329,3 +346,43 @@ def test_the_parcels_sum_is_of_everything() -> None:
         msgspec.structs.replace(parcel, files=files) for files in ({"a": b"c"}, {"b": b"b"}, {"a": b"b", "c": b""}, {})
     ]
     assert len({each.sha256 for each in (parcel, *others)}) == 1 + len(others)
+
+
+def test_names_that_nobody_knows_are_asked_for(place: Place, stick: Path) -> None:
+    for name in ("result.json", "plan.json"):
+        forger.change_json(place.result / name, lambda it: it.update(model="acme/unheard-of-7b"))
+    to = ("latest", "--to", f"file:{stick}", "--fields")
+    for typed, left, gone in (("", "model-[0-9a-f]{6}", "unheard"), ("yes", "acme/unheard-of-7b", "model-")):
+        with place.sit(*to) as sitting:
+            sitting.until("model 'acme/unheard-of-7b' is not known to be public")
+            sitting.until("random one:")
+            start = len(sitting.seen)
+            sitting.type(typed)
+            sitting.until(r"\n:")
+            sitting.type("q", end="")
+            sitting.phrase()
+            assert re.search(f"Names +model {left}", sitting.seen)
+            assert gone not in sitting.seen[start:].removeprefix(typed)
+    done = place.share(*to, "--dry-run", place.home / "dry", "--call", "acme/unheard-of-7b=Ours")
+    assert "recipe smollm2" in done.stdout
+    assert "unheard" not in done.stdout
+    assert '"Ours"' in done.stdout
+
+
+def test_a_secret_stops_it_before_anything_is_shown(place: Place, stick: Path) -> None:
+    """One that looks like none, too, if a variable holds it."""
+    done = place.share("latest", "--to", f"file:{stick}", "--dry-run", place.home / "dry", MY_API_KEY="smollm2-135m-cpu")
+    assert (done.returncode, done.stdout) == (8, "")
+    assert "holds what must not leave" in done.stderr
+    assert not (place.home / "dry").exists()
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not here")
+def test_what_is_shared_can_be_signed(place: Place, stick: Path) -> None:
+    key = place.home / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    ready = sharing.prepare(msgspec.structs.replace(order(place, f"file:{stick}"), key=key))
+    (data,) = ready.parcel.files.values()
+    (stick / "it.tar").write_bytes(data)
+    found = {check.name: check for check in verify.checks(stick / "it.tar")}
+    assert (found["files"].status, found["signature"].status, found["figures"].status) == ("pass", "pass", "pass")

@@ -90,6 +90,10 @@ def test_who_signed(run: Path, key: Path, tmp_path: Path) -> None:
         refused = of(verify.checks(out, file, identity))
         assert refused.status == FAIL
         assert "does not allow" in refused.text
+    for option in ('valid-before="20200101"', 'valid-after="20990101"', 'namespaces="git"'):
+        names.write_text(f"ann {option} {key.with_name(f'{key.name}.pub').read_text()}")
+        refused = of(verify.checks(out, names, "ann"))
+        assert (refused.status, "why the line that is there does not hold" in refused.advice) == (FAIL, True), option
     unsigned = [of(verify.checks(GOLDEN, file)) for file in (None, names)]
     assert [check.status for check in unsigned] == [SKIP, FAIL]
 

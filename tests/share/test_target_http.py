@@ -16,7 +16,7 @@ from harness.schema.consent import Receipt
 from harness.share.parcel import TOKEN, Answer, Parcel
 from harness.share.targets.http import LARGEST_ANSWER, Http
 from tests.share import collecting
-from tests.share.collecting import Play, accept, collector, drip, drop, early, raw, says, silent
+from tests.share.collecting import Play, accept, collector, drip, drop, early, hang, raw, says, silent
 from tests.share.sitting import Place
 from tests.tls_relay import tls
 
@@ -61,7 +61,6 @@ def test_it_is_uploaded_when_the_collector_says_that_it_has_these_bytes() -> Non
         (says(429, retry_after=3600), "429: it takes no more just now, come back in 3600 s"),
         (says(429), "429: it takes no more just now"),
         (says(500), "500: a fault of its own"),
-        (early, "413"),
         (raw(200, b""), "no SHA-256"),
         (raw(200, b"<html>Thank you!"), "no SHA-256"),
         (says(200, state="accepted"), "no SHA-256"),
@@ -80,6 +79,13 @@ def test_anything_else_is_told_as_it_is(play: Play, told: str) -> None:
     assert answer.missing == ("run.tar",)
     assert re.search(told, answer.said), answer.said
     assert len(answer.said) < 600
+
+
+def test_an_answer_before_everything_was_sent_is_heard() -> None:
+    with collector(early) as server:
+        answer = send(server.url, DATA * 16)
+        assert [request.method for request in server.seen] == ["PUT"]
+    assert (answer.confirmed, answer.said) == (False, "it answers 413: it does not take so large a bundle: at most 1 MiB")
 
 
 def test_too_many_requests_are_waited_for() -> None:
@@ -226,7 +232,6 @@ class TestWithAPerson:
             to = ("latest", "--to", f"http://127.0.0.1:{listener.getsockname()[1]}", "--token-env", "A_TOKEN")
             assert place.share(*to, "--dry-run", place.home / "dry", A_TOKEN="s3cret").returncode == 0
             assert place.share(*to, A_TOKEN="s3cret").returncode == 13
-            assert place.agree(*to, "--consent-file", place.home / "agreed", A_TOKEN="s3cret")[0] == 0
             with place.sit(*to, A_TOKEN="s3cret") as sitting:
                 sitting.phrase()
                 sitting.type("no")
@@ -262,6 +267,26 @@ class TestWithAPerson:
                 for path in place.home.rglob("*")
                 if path.is_file() and path != token
             )
+
+    def test_one_that_is_killed_is_not_called_anything(self, place: Place) -> None:
+        """The receipt is there before the first byte; what goes the next time is the same submission."""
+        with collector(hang, accept) as server:
+            to = ("latest", "--to", server.url, "--token-env", "A_TOKEN")
+            with place.sit(*to, A_TOKEN="s3cret") as sitting:
+                sitting.type(sitting.phrase())
+                server.arrived.wait(30)
+                sitting.process.kill()
+                sitting.end()
+            (receipt,) = place.receipts()
+            assert (receipt.ended, receipt.confirmed) == (None, False)
+            assert "what arrived is not known" in " ".join(place.share("list").stdout.split())
+            assert place.agree(*to, A_TOKEN="s3cret")[0] == 0
+            assert len({(request.path, request.body) for request in server.seen}) == 1
+
+    def test_without_a_token_nobody_is_asked(self, place: Place) -> None:
+        with place.sit("latest", "--to", "http://127.0.0.1:9") as sitting:
+            code, seen = sitting.end()
+        assert (code, "a collector asks for a token" in seen, "type exactly" in seen) == (2, True, False)
 
     def test_a_token_that_others_can_read_is_refused(self, place: Place) -> None:
         token = place.home / "token"

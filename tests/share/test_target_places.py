@@ -165,6 +165,14 @@ class TestGit:
         assert again.confirmed, again.said
         assert answer.reference in again.reference
 
+    def test_a_push_that_the_other_side_undoes_is_not_confirmed(self, clone: Path, tmp_path: Path) -> None:
+        hook = tmp_path / "other.git" / "hooks" / "post-receive"
+        hook.write_text("#!/bin/sh\ngit update-ref refs/heads/main main~\n")
+        hook.chmod(0o755)
+        answer = send(parcel("git", f"{clone}?push"))
+        assert (answer.confirmed, answer.missing) == (False, tuple(FILES))
+        assert "does not say that branch main is at commit" in answer.said
+
     def test_bytes_that_git_changes_are_not_confirmed(self, clone: Path) -> None:
         (clone / ".git" / "info" / "attributes").write_text("*.yaml text eol=lf\n")
         answer = send(parcel("git", clone))

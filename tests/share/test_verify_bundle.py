@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness import __version__, verify
+from harness import __version__, recompute, verify
 from harness.errors import StoreError, VerifyError
 from harness.measure import metrics, plausible
 from harness.measure.given import Given
@@ -79,6 +80,16 @@ FORGERIES: dict[str, tuple[Change, str]] = {
         result(lambda r: r["cells"][0]["findings"].append({"code": "swift", "severity": "note", "text": "it is swift"})),
         "finding swift: stored note, recomputed none",
     ),
+    "another recipe's name": (result(lambda r: r.update(recipe_name="vllm-405b")), "recipe_name: 'vllm-405b' is not what"),
+    "another precision": (result(lambda r: r.update(quantization="bf16")), "quantization: 'bf16' is not what"),
+    "more machines": (result(lambda r: r.update(nodes=8)), "nodes: 8 is not what"),
+    "somebody else's server": (
+        result(lambda r: r.update(server="https://a.example")),
+        "server: 'https://a.example' is not what",
+    ),
+    "another engine": (result(lambda r: r["engine"].update(name="vllm")), "engine: 'vllm' is not that of the plan"),
+    "another image": (result(lambda r: r.update(image={"name": "a", "id": "b"})), "image: Image(name='a'"),
+    "an end of its own": (result(lambda r: r.update(state="perfect")), "state: there is none of the name 'perfect'"),
     "a healthy machine": (result(lambda r: r["health"].update(verdict="healthy")), "its verdict does not follow"),
     "another model": (result(lambda r: r.update(model="GPT-6")), "model or cells are not those of the plan"),
     "another shape": (result(lambda r: r["cells"][0]["cell"].update(pp=8192)), "model or cells are not those of the plan"),
@@ -111,6 +122,90 @@ def test_a_signed_forgery_is_found(name: str, run: Path, tmp_path: Path, key: Pa
     assert said in failed(found)
     with pytest.raises(VerifyError):
         verify.verify(out)
+
+
+def without(run: Path, unwanted: Callable[[Any], bool]) -> None:
+    """Takes such trials away, with all their traces: numbers are 0, 1, 2 … again, and figures are those of the rest."""
+    forger.change_json(run / "result.json", newer)
+    indices = [trial.index for trial in folder.read_result(run).trials if not unwanted(trial)]
+    places = ", ".join(f"({old}, {new})" for new, old in enumerate(indices))
+    for name in ("requests", "events"):
+        moved = f"SELECT t.* REPLACE (n AS trial) FROM t JOIN (VALUES {places}) AS p(o, n) ON t.trial = o"
+        forger.change_table(run / f"{name}.parquet", moved)
+
+    def renumbered(data: Any) -> None:
+        data["trials"] = [data["trials"][old] | {"index": new} for new, old in enumerate(indices)]
+        kept = {trial["cell"] for trial in data["trials"]}
+        data["cells"] = [cell for cell in data["cells"] if cell["cell"]["id"] in kept]
+
+    forger.change_json(run / "result.json", renumbered)
+    stored = folder.read(run)
+    samples = sorted(stored.samples, key=lambda sample: sample.t_ns)
+    again = recompute.cells(stored, samples, recompute.given_of(stored, samples))
+    cells = [replace(cell, stopped_by=said.stopped_by) for cell, said in zip(again, stored.result.cells, strict=True)]
+    forger.change_json(run / "result.json", lambda data: data.update(cells=msgspec.to_builtins(cells)))
+
+
+@pytest.mark.parametrize(
+    ("unwanted", "said"),
+    [
+        (lambda trial: trial.cell.endswith("c2"), "cell d0-pp64-tg8-c2 of the plan was neither measured nor skipped"),
+        (lambda trial: trial.index == 3, "c2 stopped_by: stored runs, recomputed nothing: there is a trial to come"),
+        (lambda trial: trial.block == 2, "c1 stopped_by: stored runs, recomputed nothing: there is a trial to come"),
+    ],
+)
+def test_trials_without_a_trace_are_missed_all_the_same(unwanted: Callable[[Any], bool], said: str, run: Path) -> None:
+    without(run, unwanted)
+    assert said in failed(verify.checks(run))
+    forger.change_json(run / "result.json", lambda data: data.update(state="interrupted"))
+    forger.change_json(run / "result.json", interrupted)
+    assert failed(verify.checks(run)) == "", "it says itself that it was not measured to the end"
+
+
+def interrupted(data: Any) -> None:
+    for cell in data["cells"]:
+        cell.update(stopped_by="interrupted")
+
+
+def capped(data: Any) -> None:
+    for cell in data["cells"]:
+        cell.update(stopped_by="cap")
+
+
+def charged(data: Any) -> None:
+    bill, rates = (
+        Bill(requests=50, input_tokens=10_000, output_tokens=500),
+        Rates(usd_mtok_in=3, usd_mtok_out=15, source="--price"),
+    )
+    data["spent"] = msgspec.to_builtins(Spent(usd=bill.usd(rates), bill=bill, rates=rates, cap_usd=1.0))
+
+
+def test_a_cell_that_was_ended_from_outside(run: Path) -> None:
+    without(run, lambda trial: bool(trial.block == 2))
+    result(interrupted)(run)
+    assert "stored interrupted, recomputed nothing" in failed(verify.checks(run)), "the run is said to be complete"
+    result(capped)(run)
+    assert "stored cap, recomputed nothing" in failed(verify.checks(run)), "nothing was charged"
+    result(charged)(run)
+    assert failed(verify.checks(run)) == ""
+
+
+def test_a_cell_that_was_not_measured_for_a_reason(run: Path) -> None:
+    cell = msgspec.to_builtins(folder.read_result(run).cells[1].cell)
+    without(run, lambda trial: bool(trial.cell == cell["id"]))
+    whole = (run / "result.json").read_bytes()
+    result(lambda r: r.update(skipped=[{"cell": cell, "reason": "the SLO was already broken"}]))(run)
+    assert failed(verify.checks(run)) == ""
+    (run / "result.json").write_bytes(whole)
+    result(charged)(run)
+    assert failed(verify.checks(run)) == "", "no trial of it was within the sum"
+
+
+def test_trials_until_there_is_a_good_one(run: Path) -> None:
+    """The plan, as it was said beforehand, wanted two."""
+    forger.change_json(run / "result.json", newer)
+    plan(lambda p: p["workload"]["profile"].update(runs=2))(run)
+    assert "c1 stopped_by: stored runs, recomputed runs, a trial earlier" in failed(verify.checks(run))
 
 
 def test_a_manifest_of_another_run(run: Path, tmp_path: Path) -> None:
@@ -184,6 +279,11 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "an object in objects": (lambda run: (run / "plan.json").write_bytes(b'{"x":' + b"[" * 10**5), "cannot be read"),
     "no UTF-8": (lambda run: (run / "plan.json").write_bytes(b'{"schema_version":1,"recipe_name":"\xe8"}'), "cannot be read"),
     "no text": (lambda run: (run / "recipe.yaml").write_bytes(b"\xe8"), "cannot be read"),
+    "words for a terminal": (
+        result(lambda r: r["cells"][0]["findings"].append({"code": "\x1b[2J\r", "severity": "note", "text": ""})),
+        "finding \\x1b[2J\\r: stored note",
+    ),
+    "a version for a terminal": (result(lambda r: r.update(harness_version="\x1b[2J")), ""),
     "rounds of nothing": (result(lambda r: r["cells"][0]["cell"].update(warmup=0)), "nothing can be computed from these"),
     "an engine of its own": (plan(lambda p: p.update(engine="__import__")), ""),
     "the largest instants": (table("events", "SELECT * REPLACE (9223372036854775807::BIGINT AS t_ns) FROM t"), "recomputed"),
@@ -204,8 +304,12 @@ def test_hostile_files_end_in_a_verdict(name: str, run: Path, tmp_path: Path) ->
     files: dict[str, bundle.Content] = {file.relative_to(run).as_posix(): file for file in run.rglob("*") if file.is_file()}
     out = tmp_path / "hostile.tar"
     bundle.write(out, files, bundle.manifest(files, result=about.id, harness_version=about.harness_version))
-    said = failed(verify.checks(out))
+    found = verify.checks(out)
+    said = failed(found)
     assert HOSTILE[name][1] in said
+    assert all(check.text.isprintable() for check in found)
+    with suppress(StoreError):
+        verify.checks(run)
     assert str(tmp_path) not in said
     assert "harness-bundle-" not in said
 
@@ -247,6 +351,9 @@ def test_clocks(golden: Stored) -> None:
     swapped = replace(golden.result, trials=golden.result.trials[::-1])
     assert plausible.clocks(swapped, golden.records, golden.samples).status == FAIL
     assert plausible.clocks(golden.result, golden.records, golden.samples[::-1]).status == FAIL
+    scaled = tuple(replace(t, t_end_ns=t.t_start_ns + (t.t_end_ns - t.t_start_ns) // 4) for t in golden.result.trials)
+    said = plausible.clocks(replace(golden.result, trials=scaled), {}, ())
+    assert (said.status, "its load driver says that it ran for" in said.text) == (FAIL, True)
     shorter = replace(golden.result, finished=golden.result.anchor.wall)
     assert plausible.clocks(shorter, golden.records, golden.samples).status == WARN
 

@@ -68,8 +68,8 @@ def single_requests(cell: Cell) -> str | None:
 
 
 def public(name: str) -> str:
-    """A model's name; of a path, its last part."""
-    return one_line(PurePath(name).name if name.startswith(("/", "~", ".")) else name)
+    """A model's name; of a path or an address, its last part."""
+    return one_line(PurePath(name).name if name.startswith(("/", "~", ".")) or name.count("/") > 1 else name)
 
 
 def recipe(result: Result, plan: Plan) -> str:

@@ -5,6 +5,8 @@ It tells no host, user, address or path: reasons and findings are told by their 
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 
 from harness.errors import one_line
@@ -19,16 +21,21 @@ from harness.schema.workload import Profile
 
 def as_markdown(result: Result, plan: Plan, records: Records) -> Export:
     parts = [
-        f"**{base.public(result.model)}** with {_engine(result)} on {_machine(result)}",
+        f"**{_plain(base.public(result.model))}** with {_plain(_engine(result))} on {_plain(_machine(result))}",
         "\n".join(_table(result)),
-        "\n".join(f"- {line}" for line in (*_conditions(result, plan), *_remarks(result))),
+        "\n".join(f"- {_plain(line)}" for line in (*_conditions(result, plan), *_remarks(result))),
         "\n".join(_again(result, plan)),
     ]
     return Export(text="\n\n".join(parts) + "\n")
 
 
+def _plain(text: str) -> str:
+    """Names are other people's: none is to become a link, a picture or HTML in somebody's forum."""
+    return re.sub(r"[\\`*\[\]<>|~&]", r"\\\g<0>", one_line(text))
+
+
 def _engine(result: Result) -> str:
-    return f"{result.engine.name} {one_line(result.engine.version or '(version not known)')}"
+    return f"{result.engine.name} {result.engine.version or '(version not known)'}"
 
 
 def _machine(result: Result) -> str:
@@ -37,7 +44,7 @@ def _machine(result: Result) -> str:
     machine = result.machine
     gpu = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus)) or machine.cpu_model
     count = f"{result.nodes} × " if result.nodes > 1 else ""
-    return one_line(f"{count}{machine.product}: {gpu}" if machine.product else f"{count}{gpu}")
+    return f"{count}{machine.product}: {gpu}" if machine.product else f"{count}{gpu}"
 
 
 def _table(result: Result) -> Iterator[str]:
@@ -70,7 +77,7 @@ def _verdict(cell: CellResult) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(map(_plain, cells))} |"
 
 
 def _conditions(result: Result, plan: Plan) -> Iterator[str]:
@@ -78,13 +85,13 @@ def _conditions(result: Result, plan: Plan) -> Iterator[str]:
     if name := base.recipe(result, plan):
         yield f"Recipe: {name} (SHA-256 {result.recipe_sha256[:12]})"
     if result.quantization:
-        yield f"Quantization: {one_line(result.quantization)}"
+        yield f"Quantization: {result.quantization}"
     if result.image is not None:
         yield f"Image: {base.image(result.image)}"
     if not result.server:
         machine = result.machine
         driver = f", driver {machine.gpu_driver}" if machine.gpu_driver else ""
-        yield one_line(f"System: {machine.os}, Linux {machine.kernel}{driver}, {machine.memory_bytes / 2**30:.0f} GiB")
+        yield f"System: {machine.os}, Linux {machine.kernel}{driver}, {machine.memory_bytes / 2**30:.0f} GiB"
     classes = ", ".join(dict.fromkeys(cell.cell.prompt_class for cell in result.cells))
     sent, valid = sum(cell.sent for cell in result.cells), sum(cell.valid for cell in result.cells)
     loop = "at a rate, whatever the server does" if work.profile.rate else "closed loop without think time"
@@ -130,17 +137,17 @@ def _codes(findings: Sequence[Finding]) -> str:
 
 
 def _again(result: Result, plan: Plan) -> Iterator[str]:
-    words = ["harness bench", *filter(None, [base.recipe(result, plan)])]
+    words = ["harness bench", *map(shlex.quote, filter(None, [base.recipe(result, plan)]))]
     words += [] if plan.launch else ["--url http://127.0.0.1:PORT"]
     work = plan.workload
-    words += [f"--profile {work.profile_name}", *_grid(work.profile)]
+    words += [f"--profile {shlex.quote(one_line(work.profile_name))}", *_grid(work.profile)]
     words += [f"--seed {work.seed}"] if work.seed else []
     yield f"Measured {result.anchor.wall[:10]} with Spark Harness {result.harness_version}. To measure it again:"
     yield ""
     yield f"    {' '.join(words)}"
     if plan.overrides:
         yield ""
-        yield f"Settings changed: {one_line(', '.join(sorted(plan.overrides)))} (to what, the result's plan.json has)."
+        yield f"Settings changed: {_plain(', '.join(sorted(plan.overrides)))} (to what, the result's plan.json has)."
     if plan.launch is None:
         yield ""
         yield "The server already ran: how it was started is not known."

@@ -77,9 +77,12 @@ def _row(
     number: int, row: Row, names: Sequence[str], day: datetime.date, cited: Cited, known_pages: frozenset[str]
 ) -> dict[str, object]:
     reasons: dict[str, list[str]] = {}
+    besides: dict[str, list[tuple[str, dict[str, object]]]] = {}
     for name in COLUMNS:
-        if row.entries[name].value is None:
-            reasons.setdefault(row.entries[name].why, []).append(words.header(name))
+        if (entry := row.entries[name]).value is None:
+            reasons.setdefault(entry.why, []).append(words.header(name))
+            others = ((words.header(name), evidence(other, day, cited, known_pages)) for other in entry.also)
+            besides.setdefault(entry.why, []).extend(others)
     places = {why: f"n{number}-{place}" for place, why in enumerate(reasons)}
     cells, known = [], []
     for name in COLUMNS:
@@ -97,7 +100,7 @@ def _row(
         "label": words.label(row),
         "cells": cells,
         "known": known,
-        "reasons": [(places[why], headers, why) for why, headers in reasons.items()],
+        "reasons": [(places[why], headers, why, besides[why]) for why, headers in reasons.items()],
         "measured": any(entry.origin == "measured" for entry in row.entries.values()),
     }
 

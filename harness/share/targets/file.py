@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,13 @@ class File:
 
     def files(self, shareable: Shareable, where: str) -> dict[str, bytes]:
         return {f"{shareable.name}.tar": shareable.bundle}
+
+    def check(self, parcel: Parcel, secrets: Mapping[str, str]) -> None:
+        free, size = shutil.disk_usage(parcel.where).free, sum(map(len, parcel.files.values()))
+        if not os.access(parcel.where, os.W_OK | os.X_OK):
+            raise MachineError(f"{parcel.where}: you may not write there", "make it writable, or name another folder")
+        if free < size:
+            raise MachineError(f"{parcel.where}: {free:,} bytes are free, and it takes {size:,}", "make room there")
 
     def send(self, parcel: Parcel, secrets: Mapping[str, str], sent: frozenset[str], say: Say) -> Answer:
         problems = {name: _written(Path(parcel.where) / name, data) for name, data in parcel.files.items()}

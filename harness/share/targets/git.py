@@ -59,13 +59,12 @@ class Git:
     def files(self, shareable: Shareable, where: str) -> dict[str, bytes]:
         return {f"{shareable.name}/recipe.yaml": shareable.recipe.encode(), f"{shareable.name}/bundle.tar": shareable.bundle}
 
+    def check(self, parcel: Parcel, secrets: Mapping[str, str]) -> None:
+        _alone(_clone(parcel.where), parcel.submission)
+
     def send(self, parcel: Parcel, secrets: Mapping[str, str], sent: frozenset[str], say: Say) -> Answer:
+        self.check(parcel, secrets)
         clone, names = _clone(parcel.where), tuple(parcel.files)
-        if clone.remote and (others := _others(clone, parcel.submission)):
-            raise MachineError(
-                f"{clone.path}: a push would carry other commits that were not looked at: {', '.join(others[:3])}",
-                "push them yourself first, or share without ?push",
-            )
         if not _has(clone, parcel):
             say(f"Committing to {clone.path}")
             _commit(clone, parcel)
@@ -84,10 +83,7 @@ class Git:
 
     def withdraw(self, receipt: Receipt, secrets: Mapping[str, str], say: Say) -> Answer:
         clone, names = _clone(receipt.where), tuple(receipt.files)
-        if clone.remote and (others := _others(clone, receipt.submission)):
-            raise MachineError(
-                f"{clone.path}: a push would carry other commits: {', '.join(others[:3])}", "push them yourself first"
-            )
+        _alone(clone, receipt.submission)
         if _git(clone.path, "ls-files", "--", *names):
             _git(clone.path, "rm", "--quiet", "--", *names)
             message = f"Takes {names[0].partition('/')[0]} back\n\n{TRAILER}: {receipt.submission}\n"
@@ -123,6 +119,15 @@ def _clone(where: str) -> Clone:
             f"{named}: branch {branch} has no branch elsewhere to be pushed to", f"push it once: git push -u origin {branch}"
         ) from None
     return Clone(path, branch, remote, theirs, urls, author)
+
+
+def _alone(clone: Clone, submission: str) -> None:
+    """Raises `MachineError` where more would be pushed than was looked at."""
+    if clone.remote and (others := _others(clone, submission)):
+        raise MachineError(
+            f"{clone.path}: a push would carry other commits that were not looked at: {', '.join(others[:3])}",
+            "push them yourself first, or share without ?push",
+        )
 
 
 def _others(clone: Clone, submission: str) -> list[str]:

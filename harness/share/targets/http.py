@@ -80,6 +80,9 @@ class Http:
     def files(self, shareable: Shareable, where: str) -> dict[str, bytes]:
         return {f"{shareable.name}.tar": shareable.bundle}
 
+    def check(self, parcel: Parcel, secrets: Mapping[str, str]) -> None:
+        _token(secrets)
+
     def send(self, parcel: Parcel, secrets: Mapping[str, str], sent: frozenset[str], say: Say) -> Answer:
         ((name, data),) = parcel.files.items()
         digest = hashlib.sha256(data).hexdigest()
@@ -115,14 +118,7 @@ class Http:
         return Answer(confirmed=False, said=_refusal(reply) or "it answers, but does not say that it has deleted anything")
 
     def _asking(self, where: str, submission: str, secrets: Mapping[str, str]) -> Callable[..., Reply]:
-        token = secrets.get(TOKEN)
-        if not token:
-            raise UsageError(
-                "a collector asks for a token", "name it: --token-env NAME, or --token-file FILE that only you can read"
-            )
-        if not re.fullmatch("[!-~]+", token):
-            raise UsageError("this token has blanks or other characters that no header can have", "store the token alone")
-        place = _place(where)
+        token, place = _token(secrets), _place(where)
         path = f"{place.path.rstrip('/')}/v1/bundles/{submission}"
         headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
 
@@ -130,6 +126,17 @@ class Http:
             return _request(place, method, path, {**headers, **more}, data, self._patience_s)
 
         return ask
+
+
+def _token(secrets: Mapping[str, str]) -> str:
+    token = secrets.get(TOKEN)
+    if not token:
+        raise UsageError(
+            "a collector asks for a token", "name it: --token-env NAME, or --token-file FILE that only you can read"
+        )
+    if not re.fullmatch("[!-~]+", token):
+        raise UsageError("this token has blanks or other characters that no header can have", "store the token alone")
+    return token
 
 
 def _answer(parcel: Parcel, name: str, digest: str, reply: Reply) -> Answer:

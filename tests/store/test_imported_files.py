@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,13 @@ def test_a_second_import_of_the_same_bytes_is_no_second_one(tmp_path: Path) -> N
         (lambda file, about: file.write_bytes(file.read_bytes().replace(b"1", b"2")), "was changed after it was imported"),
         (lambda file, about: file.unlink(), "cannot be read"),
         (lambda file, about: about.write_text("{"), "cannot be read"),
+        (lambda file, about: about.write_text(about.read_text().replace(file.stem, "../a")), "was changed after"),
         (lambda file, about: about.write_text(about.read_text().replace('version": 1', 'version": 9')), "format is version 9"),
+        (lambda file, about: about.write_text(about.read_text().replace('sha256": "', 'sha256": "../')), "was changed after"),
+        (
+            lambda file, about: about.write_text(re.sub('when": ".*"', 'when": "2026-01-01T00:00:00"', about.read_text())),
+            "timezone",
+        ),
     ],
 )
 def test_one_that_cannot_be_trusted_is_named_and_hides_no_other(tmp_path: Path, damage: object, said: str) -> None:
