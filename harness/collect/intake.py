@@ -1,11 +1,10 @@
-"""From bytes on the disk to a row: one submission at a time, few verifications at once, and the same answer for the same bytes."""
+"""From bytes on the disk to a row: few verifications at once, and the same answer for the same bytes."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -36,36 +35,34 @@ class Intake:
         """`changed` is called where the pages are no longer what they should be."""
         self._depot, self._rows, self._settings, self._children, self._changed = depot, rows, settings, children, changed
         self._verifying = asyncio.Semaphore(settings.verifications)
-        self._turns: dict[str, _Turn] = {}
 
     async def take(self, part: Path, held: Held, user: User) -> tuple[Held, bool]:
         """`held`: the submission as received, of which `part` is on the disk. Gives what the collector has of it now, and whether that is
         new. Raises `Unable`."""
-        async with self._alone(held.submission):
-            if (found := await run_in_threadpool(self._rows.find, held.submission)) and _settled(found, held):
-                return found, False
-            async with self._verifying:
-                try:
-                    verdict = await run_in_threadpool(self._examined, part, user)
-                except child.Ended as error:
-                    verdict = Verdict(checks=(Check("bundle", FAIL, str(error)),))
-            if verdict.error:
-                raise Unable(verdict.error)
-            now = clock.utc_now()
+        if (found := await run_in_threadpool(self._rows.find, held.submission)) and _settled(found, held):
+            return found, False
+        async with self._verifying:
             try:
-                if verdict.about is None:
-                    held = msgspec.structs.replace(held, state=REFUSED, reasons=reasons(verdict))
-                    await run_in_threadpool(self._rows.keep, held, f"{now - KEEP_REFUSALS:%Y-%m-%dT%H:%M:%SZ}")
-                else:
-                    held = msgspec.structs.replace(held, state=ACCEPTED, **msgspec.structs.asdict(verdict.about))
-                    await run_in_threadpool(self._depot.keep, part, held, self._rows)
-                    self._changed()
-            except Taken:  # by another server on the same database
-                found = await run_in_threadpool(self._rows.find, held.submission)
-                if found is None:
-                    raise Unable("the submission is being withdrawn") from None
-                return found, False
-            return held, True
+                verdict = await run_in_threadpool(self._examined, part, user)
+            except child.Ended as error:
+                verdict = Verdict(checks=(Check("bundle", FAIL, str(error)),))
+        if verdict.error:
+            raise Unable(verdict.error)
+        now = clock.utc_now()
+        try:
+            if verdict.about is None:
+                held = msgspec.structs.replace(held, state=REFUSED, reasons=reasons(verdict))
+                await run_in_threadpool(self._rows.keep, held, f"{now - KEEP_REFUSALS:%Y-%m-%dT%H:%M:%SZ}")
+            else:
+                held = msgspec.structs.replace(held, state=ACCEPTED, **msgspec.structs.asdict(verdict.about))
+                await run_in_threadpool(self._depot.keep, part, held, self._rows)
+                self._changed()
+        except Taken:  # it was sent twice at the same moment
+            found = await run_in_threadpool(self._rows.find, held.submission)
+            if found is None:
+                raise Unable("the submission is being withdrawn") from None
+            return found, False
+        return held, True
 
     def _examined(self, part: Path, user: User) -> Verdict:
         with self._depot.room() as room:
@@ -84,23 +81,6 @@ class Intake:
             return self._settings.allowed.read_bytes()
         except OSError as error:
             raise MachineError(f"{self._settings.allowed}: {error.strerror}", "put the file of allowed signers back") from None
-
-    @asynccontextmanager
-    async def _alone(self, submission: str) -> AsyncIterator[None]:
-        turn = self._turns.setdefault(submission, _Turn())
-        turn.wanted += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.wanted -= 1
-            if not turn.wanted:
-                del self._turns[submission]
-
-
-class _Turn:
-    def __init__(self) -> None:
-        self.lock, self.wanted = asyncio.Lock(), 0
 
 
 def _settled(found: Held, sent: Held) -> bool:

@@ -61,7 +61,7 @@ def public_keys(file: Path) -> list[str]:
             continue
         kind, _, rest = line.partition(" ")
         key = f"{kind} {rest.split(' ')[0]}"
-        if "PRIVATE KEY" in line or not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}", key) or not _known(key):
+        if not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}", key) or not _known(key):
             raise UsageError(f"--key {file}: it has a line that is no public SSH key", HINT)
         found.append(key)
     if not found:

@@ -56,7 +56,7 @@ def bundles(maker: Maker, key: Path) -> Iterator[tuple[str, bytes, str]]:
 
 def large(maker: Maker, key: Path) -> Iterator[tuple[str, bytes, str]]:
     """Little on the disk, much in memory. What the last two hold `harness verify` would take on a large machine."""
-    yield "a table of 1 GB of text", changed(maker, "events.parquet", texts(maker, 1200), key), "emory"
+    yield "a table of 1 GB of text", changed(maker, "events.parquet", texts(maker, 1000), key), "emory"
     yield "a table of 21 million rows", changed(maker, "events.parquet", bomb(maker, 21_000_000), key), "rows"
     yield "a table of 5 GB of text", changed(maker, "events.parquet", texts(maker), key), "bytes of text"
     yield "a table of 12 million rows", changed(maker, "events.parquet", bomb(maker, 12_000_000), key), ""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 
 from harness import clock
 from harness.collect import backup as saving
+from harness.collect import rows
 from harness.collect.depot import Depot
 from harness.collect.examine import ALLOWED, BUNDLE, examine, reasons
 from harness.collect.gate import MOST, Rate, whose
@@ -42,6 +46,8 @@ def test_many_at_once(collector: Collector, maker: Maker, key: Path, ann: str) -
     assert {name: known[name]["sha256"] for name in sent} == {
         name: hashlib.sha256(data).hexdigest() for name, data in sent.items()
     }
+    depot = Depot(collector.folder)
+    assert all(depot.file(known[name]["sha256"]).read_bytes() == data for name, data in sent.items())
 
 
 def test_the_same_submission_from_many_at_once(collector: Collector, maker: Maker, key: Path, ann: str) -> None:
@@ -116,6 +122,37 @@ def test_killed_at_random_moments(tmp_path: Path, maker: Maker, key: Path) -> No
         assert accepted
     finally:
         collector.end()
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from harness.collect import rows
+from harness.collect.depot import Depot
+from harness.schema.collect import Held
+class Dying(rows.Rows):
+    def keep(self, held):
+        if sys.argv[2] == "after":
+            super().keep(held)
+        os.kill(os.getpid(), signal.SIGKILL)
+depot = Depot(Path(sys.argv[1]))
+part = depot.incoming / "part"
+part.write_bytes(b"x")
+held = Held(submission="a" * 26, user="ann", sha256="ab12", bytes=1, state="accepted", received="2026-11-25T00:00:00Z")
+depot.keep(part, held, Dying(rows.opened(depot.database).engine))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_the_moment_of_the_row(tmp_path: Path, when: str) -> None:
+    done = subprocess.run([sys.executable, "-c", DYING, str(tmp_path), when], check=False)
+    assert done.returncode == -signal.SIGKILL
+    depot = Depot(tmp_path)
+    table = rows.opened(depot.database)
+    assert depot.file("ab12").exists()  # the file is there before the row says so
+    assert depot.recover(table) == []
+    assert [one.sha256 for one in table.shown()] == (["ab12"] if when == "after" else [])
+    assert depot.file("ab12").exists() == (when == "after")
 
 
 def test_backup_while_it_runs(tmp_path: Path, maker: Maker, key: Path, collector: Collector, ann: str) -> None:
