@@ -26,10 +26,14 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 0
     """0: no answer came; `body` has the reason."""
     body: bytes = b""
+    whole: bool = True
+    """False: it says more than that, which was not read."""
     reached: bool = True
     """False: nothing was sent at all."""
     later_s: int | None = None
     """When to come back, if it says so in seconds."""
+    location: str = ""
+    """Where it sends us instead: nobody goes there."""
 
     @property
     def text(self) -> str:
@@ -37,7 +41,14 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def send(
-    base: str, method: str, path: str, headers: Mapping[str, str], data: bytes | None = None, *, patience_s: float = PATIENCE_S
+    base: str,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    data: bytes | None = None,
+    *,
+    patience_s: float = PATIENCE_S,
+    slowest_bytes_s: int = SLOWEST_BYTES_S,
 ) -> Reply:
     """To `base`, which is `http(s)://host[:port]`, on a connection of its own."""
     connection = _connection(urlsplit(base), patience_s)
@@ -47,7 +58,7 @@ def send(
         connection.close()
         return Reply(body=_why(error), reached=False)
     ended = threading.Event()
-    limit = threading.Timer(patience_s + len(data or b"") / SLOWEST_BYTES_S, _cut, (connection.sock, ended))
+    limit = threading.Timer(patience_s + len(data or b"") / slowest_bytes_s, _cut, (connection.sock, ended))
     limit.daemon = True
     limit.start()
     try:
@@ -56,14 +67,16 @@ def send(
         except (BrokenPipeError, ConnectionResetError):
             pass  # it may have answered before it had read everything
         response = connection.getresponse()
-        body = response.read(LARGEST_ANSWER)
+        body = response.read(LARGEST_ANSWER + 1)
         if ended.is_set():
             return Reply(body=b"it took too long, so it was cut off")
         later = response.getheader("retry-after", "")
         return Reply(
             status=response.status,
-            body=body,
+            body=body[:LARGEST_ANSWER],
+            whole=len(body) <= LARGEST_ANSWER,
             later_s=int(later) if re.fullmatch("[0-9]{1,6}", later) else None,
+            location=response.getheader("location") or "",
         )
     except (OSError, HTTPException, ValueError) as error:
         return Reply(body=_why(error))

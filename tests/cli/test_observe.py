@@ -66,6 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield Place(folder, local.url, f"https://localhost:{port}", certificate)
 
 
+@pytest.mark.quiet
 def test_a_visit_a_server_and_a_round(place: Place) -> None:
     code, out, err = place.observe("once", "--once", "--every", "1h")
     assert code == 0, err
@@ -79,7 +80,7 @@ def test_a_visit_a_server_and_a_round(place: Place) -> None:
         4,
         None,
     )
-    assert 1 <= len(local.decode_tok_s) <= 4, "of one whose tokens came at once there is none"
+    assert len(local.decode_tok_s) == 4
     assert min(local.decode_tok_s) > 0
     assert (cloud.answered, cloud.decode_tok_s) == (4, ())  # it tells no token counts
     assert cloud.usd is not None

@@ -134,11 +134,20 @@ def at_the_wall(where: Path, kind: str, address: str = "", mood: str = "", words
 def slower(where: Path) -> Done:
     """Three runs of a server, and one of the same when it has become slow, which no sensor shows."""
     port = free_port()
-    for tpot_ms in (5, 5, 5, 8):
+
+    def run(tpot_ms: float) -> Done:
         with paced(ttft_ms=10, tpot_ms=tpot_ms, port=port) as server:
             done = bench(where, {}, "--url", server.url)
         (path,) = where.glob("results/[!.]*/*")
         path.rename(where / f"done-{clock.now()}")
+        return done
+
+    for tpot_ms in (5, 5, 5, 8):
+        done = run(tpot_ms)
+    for _ in range(3):  # others on this machine may keep its memory busy, which is another reason
+        if all(reason.code != "slow_memory" for reason in done.health.reasons):
+            break
+        done = run(8)
     return done
 
 
@@ -284,8 +293,7 @@ def test_a_fault_of_the_box_has_its_verdict(done: Runs, name: str, code: str) ->
 def test_a_slow_state_that_no_sensor_shows(done: Runs) -> None:
     """By the canary: 8 ms a token where it took 5 in the runs before."""
     health = done["slow"].result().health
-    found = {reason.code for reason in health.reasons} - {"slow_memory"}  # which whoever else uses this machine may make
-    assert (health.verdict, found, health.compared_with) == ("degraded", {"slow_state"}, 3)
+    assert (health.verdict, [reason.code for reason in health.reasons], health.compared_with) == ("degraded", ["slow_state"], 3)
 
 
 def test_a_gpu_that_computes_slowly(done: Runs) -> None:

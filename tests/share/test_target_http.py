@@ -14,7 +14,8 @@ from harness.errors import MachineError, UsageError
 from harness.schema.bundle import Entry
 from harness.schema.consent import Receipt
 from harness.share.parcel import TOKEN, Answer, Parcel
-from harness.share.targets.http import LARGEST_ANSWER, Http
+from harness.share.request import LARGEST_ANSWER
+from harness.share.targets.http import Http
 from tests.share import collecting
 from tests.share.collecting import Play, accept, collector, drip, drop, early, hang, raw, says, silent
 from tests.share.sitting import Place

@@ -5,24 +5,20 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-import ssl
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from socket import SHUT_RDWR, socket
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from harness import clock
-from harness.errors import MachineError, UsageError, one_line
+from harness.errors import MachineError, UsageError
 from harness.schema.consent import Audience, Receipt
+from harness.share import request
 from harness.share.parcel import TOKEN, Answer, Parcel, Shareable
 from harness.typed import decoded
 
 INSECURE = "http+insecure"
-LARGEST_ANSWER, LONGEST_SAID, LONGEST_URL = 64 << 10, 300, 500
+LONGEST_URL = 500
 PATIENCE_S, SLOWEST_BYTES_S = 60.0, 100_000
 """For one request whatever the other side does, and besides for what it carries."""
 TRIES, LONGEST_WAIT_S, PAUSE_S = 3, 30, 1
@@ -147,20 +143,23 @@ def _answer(parcel: Parcel, name: str, digest: str, reply: Reply) -> Answer:
         url = said.url if re.fullmatch(r"https?://[!-~]+", said.url) and len(said.url) <= LONGEST_URL else ""
         own = f"{_shown(parcel.where)}/v1/bundles/{parcel.submission}"
         return Answer(confirmed=True, said="it has these bytes", reference=url or own, sent=(name,))
-    what = "the right SHA-256" if said.sha256 == digest else f"the SHA-256 of other bytes: {_short(said.sha256)}"
+    what = "the right SHA-256" if said.sha256 == digest else f"the SHA-256 of other bytes: {request.short(said.sha256)}"
     what = what if said.sha256 else "no SHA-256 of what it has"
     return Answer(
-        confirmed=False, said=f"it answers {reply.status} with the state '{_short(said.state)}' and {what}", missing=(name,)
+        confirmed=False,
+        said=f"it answers {reply.status} with the state '{request.short(said.state)}' and {what}",
+        missing=(name,),
     )
 
 
 def _refusal(reply: Reply) -> str:
     """Why nothing came of it; empty: it may have."""
-    reasons = _short("; ".join(reply.said.reasons))
+    reasons = request.short("; ".join(reply.said.reasons))
     if reply.status == 0:
         return f"no answer: {reasons}"
     if 300 <= reply.status < 400:
-        return f"it answers {reply.status} and sends us to {_short(reply.location) or 'nowhere'}: neither bundle nor token went there"
+        elsewhere = request.short(reply.location) or "nowhere"
+        return f"it answers {reply.status} and sends us to {elsewhere}: neither bundle nor token went there"
     if not reply.ok:
         later = f", come back in {reply.retry_after_s} s" if reply.retry_after_s is not None else ""
         what = MEANING.get(reply.status, "a fault of its own" if reply.status >= 500 else "it did not take it")
@@ -171,51 +170,15 @@ def _refusal(reply: Reply) -> str:
 def _request(
     place: SplitResult, method: str, path: str, headers: Mapping[str, str], data: bytes | None, patience_s: float
 ) -> Reply:
-    """One request on a connection of its own, without a proxy. It ends in bounded time, whatever the other side does."""
-    if place.scheme == "https":
-        secure = HTTPSConnection(place.hostname or "", place.port, timeout=patience_s, context=ssl.create_default_context())
-        connection: HTTPConnection = secure
-    else:
-        connection = HTTPConnection(place.hostname or "", place.port, timeout=patience_s)
+    base = f"{'https' if place.scheme == 'https' else 'http'}://{place.netloc}"
+    found = request.send(base, method, path, headers, data, patience_s=patience_s, slowest_bytes_s=SLOWEST_BYTES_S)
+    if found.status == 0:
+        return Reply(0, Said(reasons=(found.body.decode(),)), reached=found.reached)
     try:
-        connection.connect()
-    except OSError as error:  # a certificate that cannot be trusted, too: nothing was said to whoever has it
-        connection.close()
-        return Reply(0, Said(reasons=(one_line(str(error)),)), reached=False)
-    limit = threading.Timer(patience_s + len(data or b"") / SLOWEST_BYTES_S, _cut, (connection.sock,))
-    limit.daemon = True
-    limit.start()
-    try:
-        try:
-            connection.request(method, path, data, dict(headers))
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it may have answered before it had read everything
-        return _reply(connection.getresponse())
-    except (OSError, HTTPException, ValueError) as error:
-        return Reply(0, Said(reasons=(one_line(str(error)) or type(error).__name__,)))
-    finally:
-        limit.cancel()
-        connection.close()
-
-
-def _cut(connection: socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(SHUT_RDWR)
-
-
-def _reply(response: HTTPResponse) -> Reply:
-    body = response.read(LARGEST_ANSWER + 1)
-    try:
-        said = decoded(body, Said) if len(body) <= LARGEST_ANSWER else Said()
+        said = decoded(found.body, Said) if found.whole else Said()
     except msgspec.MsgspecError:
         said = Said()
-    later = response.getheader("retry-after") or ""
-    return Reply(
-        response.status,
-        said,
-        retry_after_s=int(later) if re.fullmatch("[0-9]{1,6}", later) else None,
-        location=response.getheader("location") or "",
-    )
+    return Reply(found.status, said, retry_after_s=found.later_s, location=found.location)
 
 
 def _place(where: str) -> SplitResult:
@@ -251,8 +214,3 @@ def _here(host: str) -> bool:
 
 def _shown(where: str) -> str:
     return where.rstrip("/")
-
-
-def _short(text: str) -> str:
-    text = one_line(text)
-    return text if len(text) <= LONGEST_SAID else f"{text[:LONGEST_SAID]} …"
